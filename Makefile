@@ -1,0 +1,65 @@
+# make setup   .venv with fairlead and the tools that tests and lint need
+# make demo    fairlead up examples/host-date; PORT=9090 make demo for another port
+# make test    every test this machine can run
+# make lint    style, types, import rules
+# make bench   figures, as ratios measured side by side (needs nginx and wrk)
+# make clean   what these made; running stacks are left alone
+
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+# Nothing a caller's shell has activated may be installed into.
+unexport VIRTUAL_ENV
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+
+.PHONY: setup demo test lint format bench clean
+
+setup: $(VENV)/.dev
+	@echo "ready: $(VENV)/bin/fairlead --help"
+
+demo: $(VENV)/.installed
+	@$(VENV)/bin/fairlead up examples/host-date
+
+test: $(VENV)/.dev
+	$(VENV)/bin/pytest $(TESTS)
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check src tests bench
+	$(VENV)/bin/ruff format --check src tests bench
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev
+	$(VENV)/bin/ruff format src tests bench
+	$(VENV)/bin/ruff check --fix src tests bench
+
+bench: $(VENV)/.dev
+	$(VENV)/bin/python -m bench
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+$(VENV)/.dev: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --quiet --locked --group dev
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --quiet --locked --no-dev --inexact
+	@touch $@
+
+# uv comes from PyPI. Debian and Ubuntu keep the venv module in a package of its own; without it pip can still fetch uv,
+# and uv makes the environment.
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "fairlead needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+	  $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv; \
+	elif command -v uv >/dev/null; then \
+	  uv venv --quiet --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(VENV)/bin/python uv; \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target $(VENV).bootstrap uv && \
+	  $(VENV).bootstrap/bin/uv venv --quiet --python $(PYTHON) $(VENV) && \
+	  $(VENV).bootstrap/bin/uv pip install --quiet --python $(VENV)/bin/python uv && rm -rf $(VENV).bootstrap; \
+	else \
+	  echo "this Python has no venv module and no pip. Run: sudo apt install python3-venv" >&2; exit 1; \
+	fi

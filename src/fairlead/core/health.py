@@ -1,0 +1,98 @@
+"""Target health as on an Application Load Balancer: state, reason code, description (aws-semantics B5).
+
+In: an instance as observed, its service's health check, and now. Out: the three AWS fields, and a sentence of our own.
+A new target becomes `unhealthy` when it has had `unhealthy_threshold` x `interval` without a pass: HAProxy checks it
+every 0.2 s, and counting those would call every program that is slow to start unhealthy (haproxy.md section 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fairlead.core.model import HealthCheck
+from fairlead.core.observed import Instance
+from fairlead.core.traffic import Check
+
+HealthState = Literal["initial", "healthy", "unhealthy", "draining", "unused", "unavailable"]
+
+DESCRIPTIONS = {
+    "Elb.RegistrationInProgress": "Target registration is in progress",
+    "Elb.InitialHealthChecking": "Initial health checks in progress",
+    "Elb.InternalError": "Health checks failed due to an internal error",
+    "Target.Timeout": "Request timed out",
+    "Target.FailedHealthChecks": "Health checks failed",
+    "Target.NotRegistered": "Target is not registered to the target group",
+    "Target.DeregistrationInProgress": "Target deregistration is in progress",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetHealth:
+    """`reason` and `description` are None when healthy, as on AWS."""
+
+    state: HealthState
+    reason: str | None = None
+    description: str | None = None
+
+
+def target_health(instance: Instance, check: HealthCheck, now: float, *, balancer_known: bool = True) -> TargetHealth:
+    """What DescribeTargetHealth would say of it at `now`."""
+    record, target = instance.record, instance.target
+    if record.state == "terminating":
+        if record.deregistered_at is not None:
+            return _because("unused", "Target.NotRegistered")
+        return _because("draining", "Target.DeregistrationInProgress")
+    if target is None:
+        if not balancer_known:
+            return _because("unavailable", "Elb.InternalError")
+        return _because("initial", "Elb.RegistrationInProgress")
+    if target.mode == "in_service" and target.up:
+        return TargetHealth(state="healthy")
+    if record.in_service_at is None and now - record.launched_at < first_checks(check):
+        return _because("initial", "Elb.InitialHealthChecking")
+    return failed_check(target.check)
+
+
+def first_checks(check: HealthCheck) -> float:
+    """Seconds after which a target that never passed is `unhealthy` and no longer `initial`."""
+    return check.unhealthy_threshold * check.interval
+
+
+def failed_check(check: Check | None) -> TargetHealth:
+    """`unhealthy`, with the reason code for what HAProxy saw (haproxy.md section 4)."""
+    if check is None:
+        return _because("unhealthy", "Target.FailedHealthChecks")
+    if check.status == "L7STS":
+        return TargetHealth(
+            state="unhealthy",
+            reason="Target.ResponseCodeMismatch",
+            description=f"Health checks failed with these codes: [{check.code}]",
+        )
+    if check.status in ("L7TOUT", "L4TOUT", "L6TOUT"):
+        return _because("unhealthy", "Target.Timeout")
+    return _because("unhealthy", "Target.FailedHealthChecks")
+
+
+def explain(check: HealthCheck, seen: Check | None) -> str:
+    """One clause on the last check, with its code and duration: `GET /health answered 503 in 4 ms, not 200`."""
+    asked = f"GET {check.path}"
+    if seen is None or seen.status == "INI":
+        return f"{asked} was not asked yet"
+    took = "" if seen.duration is None else f" in {seen.duration * 1000:.0f} ms"
+    if seen.passed:
+        return f"{asked} answered {seen.code or 'as it should'}{took}"
+    match seen.status:
+        case "L7STS":
+            return f"{asked} answered {seen.code}{took}, not {check.matcher}"
+        case "L7TOUT":
+            return f"{asked} got no answer within {check.timeout:g} s"
+        case "L4TOUT":
+            return f"{asked} could not connect{took}: the program accepts no more connections"
+        case "L4CON":
+            return f"{asked} could not connect: {seen.text or 'connection refused'}"
+    return f"{asked} failed{took}: {seen.text or seen.status}"
+
+
+def _because(state: HealthState, reason: str) -> TargetHealth:
+    return TargetHealth(state=state, reason=reason, description=DESCRIPTIONS[reason])

@@ -1,0 +1,98 @@
+"""Where everything lies in a home, as pure text: nothing here looks at the disk.
+
+The run folder holds the sockets. It lies in the home when its longest socket path fits `SOCKET_LIMIT` bytes, else in a
+short folder named by the user's number and a hash of the home (DESIGN section 8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+SOCKET_LIMIT = 107
+"""Bytes of a Unix socket's path that every Linux takes (`sun_path` less its end)."""
+
+LONGEST_NAME = 30
+"""Bytes of an instance's folder below `run/i`: `STACK.ID`, or its beginning and a hash when that is longer."""
+
+LONGEST_SOCKET = len("/i/") + LONGEST_NAME + len("/http.sock")
+"""Bytes of the longest socket path below the run folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one home. Build it with `layout_of`."""
+
+    home: str
+    run: str
+
+    @property
+    def database(self) -> str:
+        return f"{self.home}/fairlead.db"
+
+    @property
+    def lock(self) -> str:
+        return f"{self.home}/daemon.lock"
+
+    @property
+    def daemon_log(self) -> str:
+        return f"{self.home}/logs/daemon.log"
+
+    @property
+    def api_socket(self) -> str:
+        return f"{self.run}/daemon/api.sock"
+
+    @property
+    def balancer_folder(self) -> str:
+        """HAProxy's configurations, runtime sockets and state; 0700."""
+        return f"{self.run}/haproxy"
+
+    @property
+    def uv_cache(self) -> str:
+        return f"{self.home}/cache/uv"
+
+    @property
+    def environments(self) -> str:
+        return f"{self.home}/envs"
+
+    @property
+    def servers(self) -> str:
+        """Folders that hold Granian, one a Python version, beside the environments."""
+        return f"{self.home}/python"
+
+    @property
+    def programs(self) -> str:
+        """What fairlead copies to run as others: HAProxy's `bin/`, the runner; each in a folder named by version."""
+        return f"{self.home}/programs"
+
+    def stack(self, stack: str) -> str:
+        return f"{self.home}/stacks/{stack}"
+
+    def releases(self, stack: str, service: str) -> str:
+        return f"{self.home}/stacks/{stack}/releases/{service}"
+
+    def instance(self, stack: str, instance: str) -> str:
+        """An instance's folder, FAIRLEAD_RUN: log, and what its launcher recorded. Never reused."""
+        return f"{self.home}/stacks/{stack}/instances/{instance}"
+
+    def instances(self, stack: str) -> str:
+        return f"{self.home}/stacks/{stack}/instances"
+
+    def instance_run(self, stack: str, instance: str) -> str:
+        """An instance's own short-lived folder: its socket, and its HOME."""
+        name = f"{stack}.{instance}"
+        if len(name) > LONGEST_NAME:
+            name = f"{name[: LONGEST_NAME - 11]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+        return f"{self.run}/i/{name}"
+
+    def instance_socket(self, stack: str, instance: str) -> str:
+        return f"{self.instance_run(stack, instance)}/http.sock"
+
+
+def layout_of(home: str, uid: int) -> Layout:
+    """The layout of `home` (absolute) for the user `uid`."""
+    run = f"{home}/run"
+    if len(run.encode(errors="surrogateescape")) + LONGEST_SOCKET > SOCKET_LIMIT:
+        digest = hashlib.sha256(home.encode(errors="surrogateescape")).hexdigest()[:10]
+        run = f"/tmp/fairlead-{uid}-{digest}"  # noqa: S108 (owner and mode are checked where it is made)
+    return Layout(home, run)

@@ -1,0 +1,173 @@
+"""What a decision returns: actions, each with its reason in words, in the order in which they are to be done.
+
+Every action is safe to repeat: the daemon may die after any of them, and the next decision is made from what is then
+there. `wake_at` is when time alone will change the decision, if nothing else does before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fairlead.core.observed import Outcome
+from fairlead.core.traffic import Routing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configure:
+    """Give the balancer this routing for the stack; None takes the stack away from it."""
+
+    routing: Routing | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Record the intent, start the program, register the target as `initial`."""
+
+    service: str
+    instance: str
+    number: int
+    release: int
+    zone: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The intent is recorded, but the engine knows nothing of it: start the program now."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """It lives and the balancer lacks it: register the target as `initial`."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admit:
+    """It passed its first check: requests from now on."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkDown:
+    """Its process is gone: tell the balancer at once, before its checks find out."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retire:
+    """It has to go: no new request from now on. `failed_start`: it never came up, and that counts for the back-off."""
+
+    instance: str
+    reason: str
+    failed_start: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """It is terminating, and the balancer still gives it requests (the daemon died in between): no new ones."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deregister:
+    """The balancer lets go of it, ending what still runs inside."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """SIGTERM, once."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """SIGKILL to its whole group."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Its process is gone and the balancer has let go: clear what is left, record how it ended."""
+
+    instance: str
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndStranger:
+    """It runs, and nobody wants it: kill and clear it."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeed:
+    """The deployment has reached its goal."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """The deployment failed: go back to the previous revision. `instance` shows why best."""
+
+    service: str
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove:
+    """The stack was taken down and nothing of it runs: forget it."""
+
+    reason: str
+
+
+Action = (
+    Configure
+    | Launch
+    | Start
+    | Register
+    | Admit
+    | MarkDown
+    | Retire
+    | Drain
+    | Deregister
+    | Stop
+    | Kill
+    | End
+    | EndStranger
+    | Succeed
+    | GiveUp
+    | Remove
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now, and when to look again even if nothing happens (monotonic seconds; None: no time limit runs)."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
