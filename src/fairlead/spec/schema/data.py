@@ -1,0 +1,59 @@
+"""`caches`, `databases` and `buckets`: what holds the data beside the services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from fairlead.spec.schema.base import Conflict, Part
+from fairlead.spec.schema.numbers import Size
+from fairlead.spec.schema.texts import Line
+
+_USER = Line(r"[A-Za-z_][A-Za-z0-9_-]*", "letters, digits, _ and -, beginning with a letter", 63)
+
+Eviction = Literal[
+    "allkeys-lru",
+    "noeviction",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+]
+
+
+class Cache(Part):
+    """A Redis that fairlead runs, or with `url` one that exists already and is only used."""
+
+    engine: Literal["redis"] | None = None
+    url: Annotated[str, Line(r"rediss?://\S+", "an address beginning with redis:// or rediss://")] | None = None
+    memory: Annotated[int, Size(1_000_000)] | None = None
+    eviction: Eviction = "allkeys-lru"
+    persist: bool = False
+
+    def conflicts(self) -> Iterator[Conflict]:
+        if self.url is None and self.engine is None:
+            yield Conflict(
+                ("", "engine", "url"), "says nothing of what it is", "add `engine: redis`, or `url` of one that exists"
+            )
+        own = [name for name in ("engine", "memory", "eviction", "persist") if name in self.model_fields_set]
+        if self.url is not None and own:
+            reason = "cannot be set for a cache with `url`: fairlead only uses it"
+            yield Conflict((own[0], "url"), reason, f"remove `{own[0]}` or `url`")
+
+
+class Database(Part):
+    """A PostgreSQL or MySQL that fairlead runs."""
+
+    engine: Literal["postgres", "mysql"]
+    name: Annotated[str, _USER] | None = None
+    """The database; default its id."""
+    user: Annotated[str, _USER] | None = None
+    """Default its id."""
+    version: Annotated[str, Line(r"[0-9]{1,2}(\.[0-9]{1,2})?", "a major version such as 16")] | None = None
+    """A major version to insist on."""
+
+
+class Bucket(Part):
+    """A place for objects, as in S3."""

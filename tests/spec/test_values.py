@@ -1,0 +1,265 @@
+"""The kinds of scalar: what each reads, what it refuses, and how it is shown."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
+
+from fairlead.spec.schema import File
+from fairlead.spec.schema.kinds import Kind
+from fairlead.spec.schema.network import Peer, PortRange
+from fairlead.spec.schema.numbers import Duration, Number, Percent, PortOr, Size, Whole
+from fairlead.spec.schema.scaling import Level, read_cron
+from fairlead.spec.schema.services import Commands
+from fairlead.spec.schema.texts import Address, AppTarget, Cidr, Line, Matcher, Name, Text, VariableName, Words
+
+
+def refusal(kind: Kind, value: Any) -> str:
+    """Why `kind` does not take `value`, with its advice."""
+    with pytest.raises(PydanticCustomError) as caught:
+        kind.read(value)
+    context = caught.value.context or {}
+    return "; ".join(part for part in (context["reason"], context["suggestion"] or context["guess"]) if part)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "read"),
+    [
+        (Duration(), "500ms", 0.5),
+        (Duration(), "30s", 30.0),
+        (Duration(), "1.5m", 90.0),
+        (Duration(), "1h", 3600.0),
+        (Duration(), "7d", 604800.0),
+        (Duration(), "0s", 0.0),
+        (Duration(0.2, 300), "0.2s", 0.2),
+        (Size(), "256MB", 256_000_000),
+        (Size(), "1.5GB", 1_500_000_000),
+        (Size(), "1MiB", 1_048_576),
+        (Size(), "2kB", 2000),
+        (Size(), "7B", 7),
+        (Percent(), "90%", 90.0),
+        (Percent(), "0.5%", 0.5),
+        (Whole(1, 5), 5, 5),
+        (Number(0, 1), 0.5, 0.5),
+        (Number(0, 1), 1, 1.0),
+        (Line(), "a b", "a b"),
+        (Name(), "a", "a"),
+        (Name(), "a-1" * 10, "a-1" * 10),
+        (AppTarget(), "app:app", "app:app"),
+        (AppTarget(), "shop.wsgi:make.it()", "shop.wsgi:make.it()"),
+        (VariableName(), "_A1", "_A1"),
+        (Text(), "", ""),
+        (Text(), "a\n\tb", "a\n\tb"),
+        (Words(), "node server.js --port ${instance.port}", ("node", "server.js", "--port", "${instance.port}")),
+        (Words(), "a 'b c' \"d e\" f\\ g", ("a", "b c", "d e", "f g")),
+        (Words(), ("a", "b c", ""), ("a", "b c", "")),
+        (Words(), "sh -c 'exec x --port $PORT && true'", ("sh", "-c", "exec x --port $PORT && true")),
+        (Words(), ("/bin/sh", "-c", "$PORT"), ("/bin/sh", "-c", "$PORT")),
+        (Words(), "x $PORTAL", ("x", "$PORTAL")),
+        (Words(), "none", ("none",)),
+        (Words(none=True), "none", ()),
+        (Words(none=True), ("none",), ("none",)),
+        (Commands(), "a b", (("a", "b"),)),
+        (Commands(), ("a b", "c"), (("a", "b"), ("c",))),
+        (Address(), "0.0.0.0", "0.0.0.0"),
+        (Address(), "::1", "::1"),
+        (Cidr(), "10.0.0.0/16", "10.0.0.0/16"),
+        (Cidr(), "fd00::/8", "fd00::/8"),
+        (Matcher(), "200", "200"),
+        (Matcher(), 204, "204"),
+        (Matcher(), "200,302", "200,302"),
+        (Matcher(), "200-299,301,400-499", "200-299,301,400-499"),
+        (PortOr("none"), "none", "none"),
+        (PortOr("none"), 80, 80),
+        (PortRange(), 80, (80, 80)),
+        (PortRange(), "1-65535", (1, 65535)),
+        (Peer(), "10.0.0.0/8", "10.0.0.0/8"),
+        (Peer(), "load_balancer", "load_balancer"),
+        (Level(), "60%", ("%", 60.0)),
+        (Level(), "200ms", ("s", 0.2)),
+        (Level(), 7, ("", 7.0)),
+    ],
+)
+def test_what_a_kind_reads(kind: Kind, value: Any, read: Any) -> None:
+    assert kind.read(value) == read
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "why"),
+    [
+        (Duration(), 30, "must be a duration such as 500ms, 30s, 5m, 1h or 7d, not {value}; add its unit, as in 30s"),
+        (Duration(), "30", "must be a duration such as 500ms, 30s, 5m, 1h or 7d, not {value}"),
+        (Duration(), True, "must be a duration such as 500ms, 30s, 5m, 1h or 7d, not {value}"),
+        (Duration(), "1m30s", "must be a duration such as 500ms, 30s, 5m, 1h or 7d, not {value}"),
+        (Duration(), "-1s", "must be a duration such as 500ms, 30s, 5m, 1h or 7d, not {value}"),
+        (Duration(), "0.1ms", "must be a whole number of milliseconds, not {value}"),
+        (Duration(0.2, 300), "100ms", "must be from 200ms to 5m, not {value}"),
+        (Duration(0, 7200), "3h", "must be from 0s to 2h, not {value}"),
+        (Size(), "256", "must be a size such as 256MB, 1GB or 512MiB, not {value}"),
+        (Size(), 256, "must be a size such as 256MB, 1GB or 512MiB, not {value}"),
+        (Size(1_000_000), "1kB", "must be from 1MB to 1024TiB, not {value}"),
+        (Percent(), 90, "must be a percentage such as 90%, not {value}; add the %"),
+        (Percent(), "101%", "must be from 0% to 100%, not {value}"),
+        (Whole(1, 5), 6, "must be from 1 to 5, not {value}"),
+        (Whole(1, 5), True, "must be a whole number, not {value}"),
+        (Whole(1, 5), 1.0, "must be a whole number, not {value}"),
+        (Whole(1, 5), "5", "must be a whole number, not {value}; remove the quotes"),
+        (Number(0, 1), 2, "must be from 0 to 1, not {value}"),
+        (Number(0, 1), float("nan"), "must be from 0 to 1, not {value}"),
+        (Number(0, 1), True, "must be a number, not {value}"),
+        (Line(), 3, "must be text, not {value}; put quotes around it"),
+        (Line(), (), "must be text, not {value}"),
+        (Line(), "", "must not be empty"),
+        (Line(), "a\nb", "must not hold control characters or line breaks"),
+        (Line(), "\x9b31m", "must not hold control characters or line breaks"),
+        (Line(), "\udc80", "must not hold control characters or line breaks"),
+        (Line(most=3), "abcd", "must be at most 3 characters long, not 4"),
+        (
+            Name(),
+            "Web_1",
+            "must be lower-case letters, digits and -, beginning with a letter, not {value}; write web-1",
+        ),
+        (Name(), "1", "must be lower-case letters, digits and -, beginning with a letter, not {value}"),
+        (Name(), "a" * 33, "must be at most 32 characters long, not 33"),
+        (Name(), "é", "must be lower-case letters, digits and -, beginning with a letter, not {value}"),
+        (AppTarget(), "app", 'must be MODULE:OBJECT or MODULE:FACTORY(), as in app:app, not {value}; write "app:app"'),
+        (
+            AppTarget(),
+            "./shop/app.py:make()",
+            'must be MODULE:OBJECT or MODULE:FACTORY(), as in app:app, not {value}; write "shop.app:make()"',
+        ),
+        (AppTarget(), "a:b(1)", "must be MODULE:OBJECT or MODULE:FACTORY(), as in app:app, not {value}"),
+        (VariableName(), "A-B", "must be the name of an environment variable: letters, digits and _, not {value}"),
+        (VariableName(), "PORT", "is set by fairlead, so PORT cannot be given another value; remove it"),
+        (
+            VariableName(),
+            "FAIRLEAD_RUN",
+            "begins with FAIRLEAD_, which fairlead keeps for its own variables; choose another name",
+        ),
+        (Text(), 3, "must be text, not {value}; put quotes around it"),
+        (Text(), ("a",), "must be text, not {value}"),
+        (Text(), "a\0", "must not hold control characters other than line breaks and tabs"),
+        (Text(3), "abcd", "must be at most 3 characters long, not 4"),
+        (Words(), 3, "must be a command: text, or a list of texts, not {value}"),
+        (Words(), ("a", 1), "must be a command: text, or a list of texts, not {value}"),
+        (Words(), "", 'names no program; write one, as in "node server.js"'),
+        (Words(), " ", 'names no program; write one, as in "node server.js"'),
+        (Words(), "'' a", 'names no program; write one, as in "node server.js"'),
+        (Words(), (), 'names no program; write one, as in "node server.js"'),
+        (Words(), "a 'b", "has a quote or a backslash without its end, so it cannot be split into words"),
+        (Words(), "a | b", "is not given to a shell, so | would reach the program as a word; write sh -c '...'"),
+        (
+            Words(),
+            "gunicorn -b :$PORT app",
+            "is not given to a shell, so $PORT would reach the program as it stands; write ${instance.port}",
+        ),
+        (
+            Words(),
+            ("x", "$SOCKET"),
+            "is not given to a shell, so $SOCKET would reach the program as it stands; write ${instance.socket}",
+        ),
+        (Words(), "a\0b", "must not hold control characters other than line breaks and tabs"),
+        (Words(), "a " * 1001, "has 1001 words, and the most are 1000"),
+        (Words(), "a" * 10_001, "must be at most 10000 characters long, not 10001; put it into a script"),
+        (Address(), "localhost", "must be an IP address, not {value}; write 127.0.0.1"),
+        (Address(), "*", "must be an IP address, not {value}; write 0.0.0.0"),
+        (Address(), 1, "must be an IP address, not {value}; 127.0.0.1 serves this machine, 0.0.0.0 every network"),
+        (
+            Address(),
+            "fe80::1%lo",
+            "must be an IP address, not {value}; 127.0.0.1 serves this machine, 0.0.0.0 every network",
+        ),
+        (Cidr(), "10.0.0.1/16", "must be a network such as 10.0.0.0/16, its host bits zero, not {value}"),
+        (Cidr(), "10.0.0.0", "must be a network such as 10.0.0.0/16, its host bits zero, not {value}"),
+        (Cidr(), 10, "must be a network such as 10.0.0.0/16, its host bits zero, not {value}"),
+        (Matcher(), "2xx", 'must be HTTP codes such as "200", "200,302" or "200-299", not {value}'),
+        (Matcher(), True, 'must be HTTP codes such as "200", "200,302" or "200-299", not {value}'),
+        (Matcher(), "200, 302", 'must be HTTP codes such as "200", "200,302" or "200-299", not {value}'),
+        (Matcher(), "199", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
+        (Matcher(), "200-500", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
+        (Matcher(), "299-200", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
+        (PortOr("none"), "some", "must be a whole number, not {value}"),
+        (PortRange(), "9-1", "must be a port, or a range such as 1024-65535, not {value}"),
+        (PortRange(), "a-b", "must be a port, or a range such as 1024-65535, not {value}"),
+        (PortRange(), "1-65536", "must be a port, or a range such as 1024-65535, not {value}"),
+    ],
+)
+def test_what_a_kind_refuses_and_what_it_advises(kind: Kind, value: Any, why: str) -> None:
+    assert refusal(kind, value) == why
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (Duration(), 0.1, "100ms"),
+        (Duration(), 1.5, "1.5s"),
+        (Duration(), 60, "60s"),
+        (Duration(), 90, "90s"),
+        (Duration(), 300, "5m"),
+        (Duration(), 3600, "1h"),
+        (Duration(), 604800, "7d"),
+        (Duration(), 0, "0s"),
+        (Size(), 1500, "1500B"),
+        (Size(), 1_000_000, "1MB"),
+        (Size(), 1 << 30, "1GiB"),
+        (Percent(), 100.0, "100%"),
+        (Whole(1, 9), 7, "7"),
+        (Words(), ("a", "b c"), "a 'b c'"),
+        (Words(none=True), (), "none"),
+    ],
+)
+def test_a_value_is_shown_as_one_would_write_it(kind: Kind, value: Any, text: str) -> None:
+    assert kind.show(value) == text
+
+
+@pytest.mark.parametrize("cron", ["0 3 * * *", "0 8 * * mon-fri", "*/5 8-18/2 1,15 JAN-mar 0,7"])
+def test_cron_as_crontab_knows_it(cron: str) -> None:
+    assert read_cron(cron) == cron
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        "",
+        "* * * *",
+        "60 * * * *",
+        "* * 0 * *",
+        "* * * * mo",
+        "5-1 * * * *",
+        "*/0 * * * *",
+        "*-3 * * * *",
+        "1,, * * * *",
+    ],
+)
+def test_cron_as_crontab_does_not_know_it(cron: str) -> None:
+    with pytest.raises(PydanticCustomError):
+        read_cron(cron)
+
+
+@given(st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.none(), st.tuples(st.text(), st.integers())))
+def test_a_kind_reads_or_refuses_and_never_fails(value: Any) -> None:
+    kinds = [Duration(), Size(), Percent(), Whole(1, 9), Number(0, 1), Name(), AppTarget(), VariableName(), Text()]
+    for kind in [*kinds, Words(none=True), Commands(), Address(), Cidr(), Matcher(), PortRange(), Peer(), Level()]:
+        with contextlib.suppress(PydanticCustomError):
+            kind.read(value)
+
+
+@given(st.integers(0, 10**9))
+def test_a_duration_shown_is_read_as_itself(milliseconds: int) -> None:
+    seconds = milliseconds / 1000
+    shown = Duration().show(seconds)
+    if seconds < 1000:
+        assert Duration().read(shown) == seconds
+
+
+def test_editors_can_be_given_a_json_schema() -> None:
+    schema = File.model_json_schema()
+    service = schema["$defs"]["Service"]["properties"]
+    assert schema["required"] == ["name", "services"]
+    assert service["port"]["anyOf"] == [{"type": "integer", "minimum": 1, "maximum": 65535}, {"const": "none"}]
+    assert "^" in schema["$defs"]["HealthCheck"]["properties"]["interval"]["pattern"]
