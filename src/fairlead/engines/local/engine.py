@@ -1,0 +1,255 @@
+"""Engine `local`: an instance is a whole process group of this machine, led by a shim (aiokit.launcher).
+
+In: launch orders and verbs of the port (engines.base). Out: sightings, from the instances' folders and the kernel. The
+law: nothing that matters is kept in memory. Before its first verb a new engine adopts: every folder that is not cleared
+is an instance, alive or gone; a process that carries the marker of this home but belongs to no such folder is ended. A
+folder without a shim's record was never started: `observe` does not list it, and `launch` starts it. Built by wiring,
+called by control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from fairlead.aiokit import strays
+from fairlead.aiokit.launcher import Launcher
+from fairlead.aiokit.leader import Leader
+from fairlead.aiokit.listeners import owner_of, sockets_of, tcp_listeners, unix_listeners
+from fairlead.aiokit.polling import wait_until
+from fairlead.core.layout import Layout
+from fairlead.core.observed import Process
+from fairlead.core.printable import printable
+from fairlead.engines.base import LaunchOrder, Sighting
+from fairlead.engines.local.diagnosis import explain_tcp, explain_unix
+from fairlead.engines.local.folders import Folders
+from fairlead.engines.local.ports import DEFAULT_RANGE, PortBook, ephemeral_ports, outside
+from fairlead.errors import EngineError, FairleadError
+
+MARKER = "FAIRLEAD_RUN"
+
+KILL_PATIENCE = 5.0
+"""Seconds from SIGKILL until everything of an instance must be gone."""
+
+UNRECORDED_PATIENCE = 2.0
+"""Seconds that a shim which an engine before this one had just started gets to record itself."""
+
+LOG_TAIL = 256 * 1024
+"""Bytes at the end of a log in which its last lines are looked for."""
+
+log = logging.getLogger(__name__)
+
+
+class LocalEngine:
+    """The engine of one home.
+
+    user: (uid, gid) that programs get and the balancer's gid, when the daemon is root; None: everything is one user's.
+    ports: where `command:` instances listen; shifted when the kernel's ephemeral range overlaps it.
+    """
+
+    name = "local"
+
+    def __init__(self, layout: Layout, user: tuple[int, int, int] | None, ports: range = DEFAULT_RANGE) -> None:
+        self._layout = layout
+        self._user = user
+        self._folders = Folders(layout, user)
+        self._ports = PortBook(outside(ports, ephemeral_ports()), f"{layout.home}/local-last-port")
+        self._launcher = Launcher(MARKER)
+        self._leaders: dict[tuple[str, str], Leader] = {}
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._adopting = asyncio.Lock()
+        self._adopted = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    def reserve(self, stack: str, instance: str, kind: str, taken: frozenset[str]) -> str:
+        if kind == "unix":
+            return f"unix:{self._layout.instance_socket(stack, instance)}"
+        words = (address.rpartition(":")[2] for address in taken if not address.startswith("unix:"))
+        return f"127.0.0.1:{self._ports.next(frozenset(int(word) for word in words if word.isdigit()))}"
+
+    async def launch(self, order: LaunchOrder) -> None:
+        await self._adopt()
+        key = (order.stack, order.id)
+        async with self._lock(key):
+            if key in self._leaders or self._folders.is_cleared(*key):
+                return
+            leader = self._launcher.start(
+                self._folders.make(*key, order.working_folder),
+                order.argv,
+                order.environment,
+                order.working_folder,
+                user=self._user[:2] if self._user is not None else None,
+                # The balancer's user writes to a program's socket by its group; nobody else does anything.
+                umask=0o007 if self._user is not None else 0o077,
+            )
+            # Held from now on, so that a caller who gives up waiting loses sight of nothing.
+            self._hold(key, leader)
+            try:
+                settled = await self._launcher.settle(leader)
+            except EngineError:
+                self._leaders.pop(key).close()
+                raise
+            if settled is not leader:
+                self._hold(key, settled)
+
+    async def observe(self) -> tuple[Sighting, ...]:
+        await self._adopt()
+        return tuple(
+            Sighting(stack=stack, id=instance, process=_look(leader))
+            for (stack, instance), leader in self._leaders.items()
+        )
+
+    async def stop(self, stack: str, instance: str) -> None:
+        await self._adopt()
+        if leader := self._leaders.get((stack, instance)):
+            await leader.terminate()
+
+    async def kill(self, stack: str, instance: str) -> None:
+        await self._adopt()
+        await self._end_all(stack, instance)
+
+    async def clear(self, stack: str, instance: str) -> None:
+        await self._adopt()
+        key = (stack, instance)
+        async with self._lock(key):
+            await self._end_all(stack, instance)
+            # In a thread: HOME lies in there, and a program may have filled it.
+            await asyncio.to_thread(self._folders.remove_run, stack, instance)
+            self._folders.mark_cleared(stack, instance)
+            if leader := self._leaders.pop(key, None):
+                leader.close()
+        self._locks.pop(key, None)
+
+    async def forget(self, stack: str) -> None:
+        await self._adopt()
+        for key in [key for key in self._leaders if key[0] == stack]:
+            await self.clear(*key)
+        below = self._layout.instances(stack) + "/"
+        await self._end_strays(lambda folder: folder.startswith(below), strays.marked(MARKER))
+        await asyncio.to_thread(self._folders.remove_all, stack)
+
+    async def diagnose(self, stack: str, instance: str, address: str) -> str:
+        await self._adopt()
+        leader = self._leaders.get((stack, instance))
+        if leader is None:
+            return ""
+        if not leader.alive:
+            return f"the program {leader.outcome()}"
+        program = leader.program()
+        if program is None:
+            return "the program has not started yet"
+        if program.frozen:
+            return f"the program (pid {program.pid}) was stopped by a signal, and does nothing until SIGCONT"
+        try:
+            return self._explain(leader, program.pid, address)
+        except (FairleadError, OSError):
+            # The kernel does not let us look: unknown is not a cause.
+            return ""
+
+    def log_tail(self, stack: str, instance: str, lines: int) -> str:
+        try:
+            with open(f"{self._layout.instance(stack, instance)}/log", "rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - LOG_TAIL))
+                text = printable(file.read().decode("utf-8", "replace"))
+        except FileNotFoundError:
+            return ""
+        except OSError as problem:
+            raise EngineError(f"the log of {instance} cannot be read", str(problem)) from problem
+        return "\n".join(text.rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def close(self) -> None:
+        self._callbacks.clear()
+        while self._leaders:
+            self._leaders.popitem()[1].close()
+
+    async def _adopt(self) -> None:
+        """Once: take the world as it is found."""
+        async with self._adopting:
+            if self._adopted:
+                return
+            carriers = strays.marked(MARKER)
+            known = set()
+            for stack, instance, folder in self._folders.all():
+                if self._folders.is_cleared(stack, instance) or not await self._has_record(folder, folder in carriers):
+                    continue
+                known.add(folder)
+                self._hold((stack, instance), self._launcher.adopt(folder))
+            below = f"{self._layout.home}/stacks/"
+            await self._end_strays(lambda folder: folder.startswith(below) and folder not in known, carriers)
+            self._adopted = True
+
+    async def _has_record(self, folder: str, inhabited: bool) -> bool:
+        """Whether a shim led `folder`. One that a daemon started in its last milliseconds may be about to write so."""
+        if inhabited:
+            with suppress(EngineError):
+                await wait_until(
+                    lambda: self._launcher.recorded(folder),
+                    UNRECORDED_PATIENCE,
+                    f"the launcher's record {folder}/shim",
+                    error=EngineError,
+                )
+        return self._launcher.recorded(folder) is not None
+
+    async def _end_strays(self, unwanted: Callable[[str], bool], carriers: Mapping[str, list[int]]) -> None:
+        for folder in filter(unwanted, carriers):
+            log.warning("ending pids %s: left over from %s", carriers[folder], folder)
+            try:
+                await strays.end(MARKER, folder, self._launcher.recorded(folder), KILL_PATIENCE)
+            except EngineError as problem:
+                # One process that even SIGKILL cannot end must not keep the daemon from its work.
+                log.error("%s", problem)
+
+    async def _end_all(self, stack: str, instance: str) -> None:
+        if leader := self._leaders.get((stack, instance)):
+            await leader.kill(KILL_PATIENCE)
+        else:
+            folder = self._layout.instance(stack, instance)
+            await strays.end(MARKER, folder, self._launcher.recorded(folder), KILL_PATIENCE)
+
+    def _hold(self, key: tuple[str, str], leader: Leader) -> None:
+        self._leaders[key] = leader
+        leader.watch(self._changed)
+
+    def _changed(self) -> None:
+        for callback in tuple(self._callbacks):
+            callback()
+
+    def _lock(self, key: tuple[str, str]) -> asyncio.Lock:
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    def _explain(self, leader: Leader, program: int, address: str) -> str:
+        os.listdir(f"/proc/{program}/fd")
+        mine = sockets_of(strays.members(MARKER, leader.folder, leader.identity))
+        everybody = tcp_listeners()
+        tcp = [listener for listener in everybody if listener.inode in mine]
+        unix = [listener for listener in unix_listeners() if listener.inode in mine]
+        if address.startswith("unix:"):
+            path = address.removeprefix("unix:")
+            try:
+                mode = os.stat(path).st_mode
+            except FileNotFoundError:
+                mode = None
+            return explain_unix(path, mode, self._user is not None, tcp, unix)
+        port = int(address.rpartition(":")[2])
+        others = (other for other in everybody if other.port == port and other.inode not in mine)
+        holder = next((owner for other in others if (owner := owner_of(other.inode))), None)
+        return explain_tcp(port, tcp, unix, holder)
+
+
+def _look(leader: Leader) -> Process:
+    """What control is told of one launch: a few microseconds, five times a second."""
+    if not leader.alive:
+        return Process(alive=False, outcome=leader.outcome())
+    program = leader.program()
+    if program is None or program.gone:
+        # Not started yet, or gone with its shim about to say how: which a frozen shim cannot.
+        leader.wake_shim()
+        return Process(alive=True)
+    return Process(alive=True, pid=program.pid, frozen=program.frozen)
