@@ -1,0 +1,196 @@
+"""The store: what is wanted of each stack, its releases, what was launched, and why.
+
+In: values of core. Out: the same values after any crash. It is used synchronously, in the daemon's loop thread, which
+is its one writer; other programs may read it meanwhile. The law: what a method wrote survives the death of the daemon,
+and what was written before `durable` returned survives a power cut. A full disk makes a write raise StoreError and
+leaves what was there; the next write tries again. `control` is the caller, and goes on healing when a write fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from fairlead.core.desired import StackRecord
+from fairlead.core.model import Release
+from fairlead.core.observed import InstanceRecord, StartHistory
+from fairlead.errors import StoreError
+from fairlead.store import instances, journal, records
+from fairlead.store.connection import connect, explained, transaction
+
+
+class Store:
+    """An open database. Make one with `Store.open`; every method may raise StoreError."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._db = connection
+
+    @classmethod
+    def open(cls, path: str) -> Store:
+        """The database at `path`, made if need be and brought to this version's schema. HomeTooNew, StoreError."""
+        return cls(path, connect(path))
+
+    def close(self) -> None:
+        """Let go of the database. A second call does nothing."""
+        self._db.close()
+
+    async def durable(self) -> None:
+        """Return when everything written so far is on the disk: called before a change is acknowledged to the user.
+
+        Commits are in the write-ahead log; syncing that file is what `synchronous = FULL` would do at each of them.
+        (A checkpoint would do more: it makes writers wait, or is skipped while another program reads.)
+        """
+        try:
+            await asyncio.to_thread(_sync, f"{self._path}-wal")
+        except OSError as error:
+            raise StoreError(
+                "the change could not be made safe against a power cut",
+                f"{self._path}-wal: {error.strerror}",
+                f"Check the disk of {os.path.dirname(self._path)}, then repeat the command.",
+            ) from error
+
+    # Stacks
+
+    def stacks(self) -> tuple[StackRecord, ...]:
+        """Every stack, by name."""
+        with self._reading("the stacks cannot be read") as db:
+            rows = db.execute("SELECT record FROM stacks ORDER BY name")
+            return tuple(records.read(StackRecord, row[0]) for row in rows)
+
+    def stack(self, name: str) -> StackRecord | None:
+        with self._reading(f"stack {name} cannot be read") as db:
+            row = db.execute("SELECT record FROM stacks WHERE name = ?", (name,)).fetchone()
+        return records.read(StackRecord, row[0]) if row else None
+
+    def save_stack(self, record: StackRecord) -> None:
+        """Insert it, or replace the one of that name."""
+        with self._writing(f"what is wanted of stack {record.name} could not be recorded") as db:
+            db.execute(
+                "INSERT INTO stacks (name, wanted, record) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET wanted = excluded.wanted, record = excluded.record",
+                (record.name, record.wanted, records.text(record)),
+            )
+
+    def remove_stack(self, name: str) -> None:
+        """Forget what was wanted. Its releases, counters, events and ended instances remain."""
+        with self._writing(f"stack {name} could not be removed from the record") as db:
+            db.execute("DELETE FROM stacks WHERE name = ?", (name,))
+
+    # Releases
+
+    def releases(self, stack: str, service: str) -> tuple[Release, ...]:
+        """By number, oldest first."""
+        with self._reading(f"the releases of {stack}.{service} cannot be read") as db:
+            rows = db.execute(
+                "SELECT record FROM releases WHERE stack = ? AND service = ? ORDER BY number", (stack, service)
+            )
+            return tuple(records.read(Release, row[0]) for row in rows)
+
+    def release(self, stack: str, service: str, number: int) -> Release | None:
+        with self._reading(f"release {number} of {stack}.{service} cannot be read") as db:
+            row = db.execute(
+                "SELECT record FROM releases WHERE stack = ? AND service = ? AND number = ?", (stack, service, number)
+            ).fetchone()
+        return records.read(Release, row[0]) if row else None
+
+    def add_release(self, stack: str, release: Release) -> None:
+        """Record a release whose folder is in place. The same one again changes nothing; another one under its number
+        is refused: a release is immutable."""
+        what = f"release {release.number} of {stack}.{release.service} could not be recorded"
+        with self._writing(what) as db:
+            db.execute(
+                "INSERT INTO releases (stack, service, number, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (stack, release.service, release.number, records.text(release)),
+            )
+            instances.remember_number(db, stack, release.service, "release", release.number)
+        if self.release(stack, release.service, release.number) != release:
+            raise StoreError(what, "another release has that number, and releases never change", "Report this.")
+
+    def remove_release(self, stack: str, service: str, number: int) -> None:
+        """Forget it; its number is not given again."""
+        with self._writing(f"release {number} of {stack}.{service} could not be removed from the record") as db:
+            db.execute("DELETE FROM releases WHERE stack = ? AND service = ? AND number = ?", (stack, service, number))
+
+    def next_release_number(self, stack: str, service: str) -> int:
+        """One more than the highest number that any release of the service ever had; 1 at first."""
+        with self._reading(f"the releases of {stack}.{service} cannot be counted") as db:
+            return instances.next_number(db, stack, service, "release")
+
+    # Instances
+
+    def save_instance(self, record: InstanceRecord) -> None:
+        """Insert it, or replace the one of that stack and id. Called before each act that the record announces."""
+        with self._writing(f"instance {record.id} of {record.stack} could not be recorded") as db:
+            instances.save(db, record)
+
+    def instances(self, stack: str) -> tuple[InstanceRecord, ...]:
+        """Those that are not ended, by service and number."""
+        with self._reading(f"the instances of {stack} cannot be read") as db:
+            return instances.live(db, stack)
+
+    def all_live(self) -> tuple[InstanceRecord, ...]:
+        """Those that are not ended, of every stack, also of one whose row is gone."""
+        with self._reading("the instances cannot be read") as db:
+            return instances.live(db, None)
+
+    def next_number(self, stack: str, service: str) -> int:
+        """One more than the highest number that any instance of the service ever had; 1 at first."""
+        with self._reading(f"the instances of {stack}.{service} cannot be counted") as db:
+            return instances.next_number(db, stack, service, "instance")
+
+    def start_history(self, stack: str, service: str, release: int, boot: str, since: float = 0.0) -> StartHistory:
+        """Failed starts of `release` in this boot, launched at `since` (monotonic seconds) or later, since the last
+        instance of that release that passed a check."""
+        with self._reading(f"the starts of {stack}.{service} cannot be read") as db:
+            return instances.start_history(db, stack, service, release, boot, since)
+
+    # What happened, and why
+
+    def add_event(self, at: str, stack: str, service: str, instance: str, kind: str, text: str) -> int:
+        """Record an event at wall clock `at` (ISO 8601 UTC); its id, which only grows."""
+        with self._writing("an event could not be recorded") as db:
+            return journal.add_event(db, at, stack, service, instance, kind, text)
+
+    def events(self, stack: str | None, limit: int, after: int = 0) -> list[dict[str, Any]]:
+        """The last `limit` events with an id above `after`, oldest first; None: of every stack.
+        Keys: id, at, stack, service, instance, kind, text."""
+        with self._reading("the events cannot be read") as db:
+            return journal.events(db, stack, limit, after)
+
+    def add_decision(self, at: str, stack: str, snapshot: str, plan: str) -> int:
+        """Record a plan with the snapshot it judged, both as JSON; its id, which only grows."""
+        with self._writing("a decision could not be recorded") as db:
+            return journal.add_decision(db, at, stack, snapshot, plan)
+
+    def decisions(self, stack: str | None, limit: int) -> list[dict[str, Any]]:
+        """The last `limit` decisions, oldest first; None: of every stack. Keys: id, at, stack, snapshot, plan."""
+        with self._reading("the decisions cannot be read") as db:
+            return journal.decisions(db, stack, limit)
+
+    @contextlib.contextmanager
+    def _reading(self, what: str) -> Iterator[sqlite3.Connection]:
+        with explained(what, self._path):
+            yield self._db
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[sqlite3.Connection]:
+        with explained(what, self._path), transaction(self._db):
+            yield self._db
+
+
+def _sync(path: str) -> None:
+    """Put a file on the disk, and the folder's entry for it. One that is not there holds nothing to put."""
+    for name, flags in ((path, os.O_RDWR), (os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)):
+        try:
+            descriptor = os.open(name, flags | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,69 @@
+"""What happened and why: events in words, and decisions with the snapshot that each of them judged.
+
+Called by `Store` only. The law: the journal is bounded; the newest `KEPT_*` rows are always there, older ones go a few
+hundred at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+KEPT_EVENTS = 20_000
+KEPT_DECISIONS = 5_000
+
+PRUNE_EVERY = 256
+"""Rows between two prunings: old rows are removed when a row's id is a multiple of this."""
+
+
+def add_event(db: sqlite3.Connection, at: str, stack: str, service: str, instance: str, kind: str, text: str) -> int:
+    """Record an event; its id, which only grows."""
+    cursor = db.execute(
+        "INSERT INTO events (at, stack, service, instance, kind, text) VALUES (?, ?, ?, ?, ?, ?)",
+        (at, stack, service, instance, kind, _storable(text)),
+    )
+    return _prune(db, "events", cursor.lastrowid, KEPT_EVENTS)
+
+
+def events(db: sqlite3.Connection, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
+    """The last `limit` events with an id above `after`, oldest first, of one stack or of all."""
+    keys = ("id", "at", "stack", "service", "instance", "kind", "text")
+    return _last(db, "events", keys, stack, limit, after)
+
+
+def add_decision(db: sqlite3.Connection, at: str, stack: str, snapshot: str, plan: str) -> int:
+    """Record a plan and what it judged, both JSON; its id, which only grows."""
+    cursor = db.execute(
+        "INSERT INTO decisions (at, stack, snapshot, plan) VALUES (?, ?, ?, ?)",
+        (at, stack, _storable(snapshot), _storable(plan)),
+    )
+    return _prune(db, "decisions", cursor.lastrowid, KEPT_DECISIONS)
+
+
+def decisions(db: sqlite3.Connection, stack: str | None, limit: int) -> list[dict[str, Any]]:
+    """The last `limit` decisions, oldest first, of one stack or of all; snapshot and plan are JSON text."""
+    return _last(db, "decisions", ("id", "at", "stack", "snapshot", "plan"), stack, limit, 0)
+
+
+def _last(
+    db: sqlite3.Connection, table: str, keys: tuple[str, ...], stack: str | None, limit: int, after: int
+) -> list[dict[str, Any]]:
+    where, values = ("id > ?", (after,)) if stack is None else ("id > ? AND stack = ?", (after, stack))
+    columns = ", ".join(keys)
+    rows = db.execute(
+        f"SELECT {columns} FROM {table} WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 (constant words)
+        (*values, max(0, limit)),
+    ).fetchall()
+    return [dict(zip(keys, row, strict=True)) for row in reversed(rows)]
+
+
+def _prune(db: sqlite3.Connection, table: str, newest: int | None, kept: int) -> int:
+    identity = newest or 0
+    if identity % PRUNE_EVERY == 0:
+        db.execute(f"DELETE FROM {table} WHERE id <= ?", (identity - kept,))  # noqa: S608 (constant words)
+    return identity
+
+
+def _storable(text: str) -> str:
+    """SQLite takes Unicode only: bytes that a program's log smuggled in as surrogates become `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
