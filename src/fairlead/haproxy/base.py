@@ -1,0 +1,69 @@
+"""The port to the balancer: what control asks of it. Every verb is idempotent.
+
+The law: a target gets its first request only after its first passed check (or a fail-open among targets that have
+passed one), and no new request from the moment `drain` returns. A balancer that dies while a daemon lives comes back
+by itself with the same routings and targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from fairlead.core.model import Listener
+from fairlead.core.traffic import BalancerReport, Routing, Target, Traffic
+
+
+class Balancer(Protocol):
+    """One balancer, of one or more nodes."""
+
+    async def start(self, traffic: Traffic) -> None:
+        """Adopt what runs, or start it, so that exactly `traffic` holds. Called once, before any other verb. With no
+        listener in `traffic` no node runs until `configure` brings one."""
+        ...
+
+    async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
+        """Bind the ports that the stack has not yet (without accepting). PortInUse says who has it; then none of the
+        new ones is held. Called before anything is built; `configure` takes over, or gives back what it leaves out."""
+        ...
+
+    async def configure(self, stack: str, routing: Routing | None) -> None:
+        """Make `routing` the stack's part of the configuration (None: it has none), by a checked, hitless reload; its
+        targets stay, those of groups that are gone leave. BalancerError: refused, and nothing has changed."""
+        ...
+
+    async def register(self, target: Target) -> None:
+        """Add it in its mode. One that is there already is left as it is."""
+        ...
+
+    async def admit(self, group: str, target: str) -> None:
+        """It passed its first check: `initial` becomes `in_service`, with requests from now on."""
+        ...
+
+    async def mark_down(self, group: str, target: str) -> None:
+        """Its process is gone: no new request from now on. (The next passed check would bring it back.)"""
+        ...
+
+    async def drain(self, group: str, target: str) -> None:
+        """No new request from now on; running ones go on."""
+        ...
+
+    async def deregister(self, group: str, target: str) -> None:
+        """Remove it, ending what still runs inside. One that is not there is well removed."""
+        ...
+
+    async def observe(self) -> BalancerReport:
+        """One snapshot, in a few milliseconds."""
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back, from the loop, when a node died or came back."""
+        ...
+
+    async def stop(self) -> None:
+        """End every node and close every listener: `down --all`."""
+        ...
+
+    async def close(self) -> None:
+        """The daemon leaves; the nodes go on."""
+        ...

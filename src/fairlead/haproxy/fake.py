@@ -1,0 +1,280 @@
+"""A balancer that plays: the port's promises without HAProxy, in virtual time, with faults that a test scripts.
+
+It keeps the same law as the real one: an `initial` target gets nothing before `admit` or its own passed checks, a
+draining one nothing, a change that raises after it was remembered is carried out when the node is back. Its world
+outlives the daemon: `start` by a second daemon finds what is there.
+
+What a test sets: `answer` and `health` (what checks find), `sessions`, `requests`, `occupy` (foreign ports), `fail`
+(the next call of a verb), `die` and `revive`. What it reads: `serving`, `send`, `calls`, `members`, `ports`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from fairlead.core.model import Listener
+from fairlead.core.traffic import BalancerReport, Check, NodeReport, Routing, Target, TargetReport, Traffic
+from fairlead.errors import BalancerError, PortInUse
+from fairlead.haproxy.base import Balancer
+from fairlead.haproxy.servers import Key, Member
+from fairlead.haproxy.sockets import Endpoint, endpoint_of
+from fairlead.haproxy.wanted import Wanted
+
+PASSED = Check(status="L7OK", code=200, duration=0.001)
+REFUSED = Check(status="L4CON", duration=0.0, text="Connection refused")
+ANSWERED_503 = Check(status="L7STS", code=503, duration=0.001, text="Service Unavailable")
+TIMED_OUT = Check(status="L7TOUT", duration=2.0)
+
+VERSION = "2.8.0"
+
+
+class FakeBalancer(Balancer):
+    """See the module. Every verb yields to the loop before and after its effect, so that a crash can fall between."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        """Every verb with its stack or (group, target), in order; `observe` is left out."""
+        self.requests: int | None = 0
+        self.pid = 4000
+        self._wanted = Wanted()
+        self._bound: dict[Endpoint, str] = {}
+        self._foreign: dict[Endpoint, str] = {}
+        self._answers: dict[Key, Check] = {}
+        self._health: Callable[[str, str], Check | None] | None = None
+        self._sessions: dict[Key, int] = {}
+        self._faults: dict[str, deque[tuple[BaseException, bool]]] = defaultdict(deque)
+        self._callbacks: list[Callable[[], None]] = []
+        self._dead = False
+        self._turn = 0
+
+    # --- what a test says -------------------------------------------------------------------------------------------
+
+    def answer(self, group: str, target: str, check: Check) -> None:
+        """What the target's checks find from now on."""
+        self._answers[group, target] = check
+
+    def health(self, find: Callable[[str, str], Check | None]) -> None:
+        """Ask `find(group, target)` for each check instead; None from it: no check has finished."""
+        self._health = find
+
+    def sessions(self, group: str, target: str, count: int) -> None:
+        """Requests that run inside it."""
+        self._sessions[group, target] = count
+
+    def occupy(self, address: str, port: int, holder: str) -> None:
+        """A foreign process has the port; "" as holder: it has given it back."""
+        self._foreign.pop((address, port), None)
+        if holder:
+            self._foreign[address, port] = holder
+
+    def fail(self, verb: str, problem: BaseException | None = None, *, after: bool = False) -> None:
+        """The next call of `verb` raises `problem` (default: a BalancerError); after: when its effect has happened."""
+        problem = problem or BalancerError("HAProxy refuses the configuration", "scripted by the test")
+        self._faults[verb].append((problem, after))
+
+    def die(self) -> None:
+        """The node dies and stays dead. What was asked of it stays remembered."""
+        self._dead = True
+        self._notify()
+
+    def revive(self) -> None:
+        """It is back, as another process, with everything that was asked of it."""
+        self._dead = False
+        self.pid += 1
+        self._sessions.clear()
+        self._notify()
+
+    # --- what a test reads ------------------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> dict[Key, Member]:
+        return dict(self._wanted.members)
+
+    @property
+    def routings(self) -> dict[str, Routing]:
+        return dict(self._wanted.routings)
+
+    @property
+    def ports(self) -> dict[Endpoint, str]:
+        """What is bound, reserved or open, and by which stack."""
+        return dict(self._bound)
+
+    def serving(self, group: str) -> list[str]:
+        """The targets that a request to the group may reach now; fail-open among the admitted when none is up."""
+        mine = [member for member in self._wanted.members.values() if member.target.group == group]
+        up = [member.target.id for member in mine if self._up(member)]
+        return up or [member.target.id for member in mine if member.trusted]
+
+    def send(self, group: str, count: int = 1) -> list[str]:
+        """Send `count` requests in turn; who answered each. BalancerError when nobody could."""
+        able = self.serving(group)
+        if self._dead or not self._wanted.endpoints or not able:
+            raise BalancerError(f"no target of {group} answered")
+        first, self._turn = self._turn, self._turn + count
+        self.requests = (self.requests or 0) + count
+        return [able[(first + number) % len(able)] for number in range(count)]
+
+    # --- the port ---------------------------------------------------------------------------------------------------
+
+    async def start(self, traffic: Traffic) -> None:
+        def effect() -> None:
+            self._dead = False
+            self._wanted.routings = {routing.stack: routing for routing in traffic.routings}
+            was_down = {key for key, member in self._wanted.members.items() if member.down}
+            self._wanted.keep(
+                Member(target=target, down=(target.group, target.id) in was_down) for target in traffic.targets
+            )
+            self._bound = {endpoint: stack for endpoint, stack in self._bound.items() if endpoint in self._endpoints()}
+            for routing in traffic.routings:
+                self._bind(routing.stack, routing.listeners)
+
+        await self._do("start", (), effect)
+
+    async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
+        await self._do("reserve", (stack,), lambda: self._bind(stack, listeners))
+
+    async def configure(self, stack: str, routing: Routing | None) -> None:
+        def effect() -> None:
+            if routing:
+                self._bind(stack, routing.listeners)
+                self._wanted.routings[stack] = routing
+            else:
+                self._wanted.routings.pop(stack, None)
+            self._wanted.keep(self._wanted.members.values())
+            kept = self._endpoints()
+            self._bound = {end: owner for end, owner in self._bound.items() if owner != stack or end in kept}
+
+        await self._do("configure", (stack,), effect)
+
+    async def register(self, target: Target) -> None:
+        def effect() -> None:
+            if target.group not in self._wanted.groups:
+                raise BalancerError(f"target {target.id} cannot be registered", f"there is no group {target.group}")
+            self._wanted.members.setdefault((target.group, target.id), Member(target=target))
+
+        await self._do("register", (target.group, target.id), effect)
+
+    async def admit(self, group: str, target: str) -> None:
+        def effect() -> None:
+            member = self._wanted.members.get((group, target))
+            if member is None:
+                raise BalancerError(f"target {target} cannot be admitted", f"group {group} has no such target")
+            if member.target.mode == "initial":
+                self._wanted.members[group, target] = Member(target=replace(member.target, mode="in_service"))
+
+        await self._do("admit", (group, target), effect)
+
+    async def mark_down(self, group: str, target: str) -> None:
+        await self._do("mark_down", (group, target), lambda: self._change(group, target, down=True))
+
+    async def drain(self, group: str, target: str) -> None:
+        await self._do("drain", (group, target), lambda: self._change(group, target, draining=True))
+
+    async def deregister(self, group: str, target: str) -> None:
+        def effect() -> None:
+            self._wanted.members.pop((group, target), None)
+            self._sessions.pop((group, target), None)
+            self._answers.pop((group, target), None)
+
+        await self._do("deregister", (group, target), effect)
+
+    async def observe(self) -> BalancerReport:
+        await asyncio.sleep(0)
+        self._raise("observe", after=False)
+        if not self._wanted.endpoints:
+            node = NodeReport(pid=None, version=VERSION, state="stopped")
+        elif self._dead:
+            return BalancerReport(known=False, nodes=(NodeReport(pid=self.pid, version=VERSION, state="starting"),))
+        else:
+            node = NodeReport(pid=self.pid, version=VERSION, state="running")
+            # A passed check brings back what was marked down, as HAProxy does.
+            for key, member in self._wanted.members.items():
+                if member.down and self._checked(key, passed=True):
+                    self._wanted.members[key] = replace(member, down=False)
+        targets = tuple(self._report(member) for member in self._wanted.members.values())
+        return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self.requests)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def stop(self) -> None:
+        def effect() -> None:
+            self._wanted, self._bound = Wanted(), {}
+
+        await self._do("stop", (), effect)
+
+    async def close(self) -> None:
+        """The daemon leaves: its callbacks go, the world stays."""
+        await asyncio.sleep(0)
+        self._callbacks.clear()
+
+    # --- how it plays -----------------------------------------------------------------------------------------------
+
+    async def _do(self, verb: str, names: tuple[str, ...], effect: Callable[[], None]) -> None:
+        await asyncio.sleep(0)
+        self._raise(verb, after=False)
+        self.calls.append((verb, *names))
+        effect()
+        await asyncio.sleep(0)
+        self._raise(verb, after=True)
+        if self._dead and verb not in ("reserve", "close", "stop"):
+            raise BalancerError("HAProxy does not answer", "the test has killed it", "fairlead goes on trying")
+
+    def _raise(self, verb: str, *, after: bool) -> None:
+        faults = self._faults[verb]
+        if faults and faults[0][1] == after:
+            raise faults.popleft()[0]
+
+    def _bind(self, stack: str, listeners: Iterable[Listener]) -> None:
+        wanted = [endpoint_of(listener) for listener in listeners]
+        for endpoint in wanted:
+            holder = self._foreign.get(endpoint) if endpoint not in self._bound else None
+            if self._bound.get(endpoint, stack) != stack:
+                holder = f"stack {self._bound[endpoint]} has it"
+            if holder:
+                raise PortInUse(f"port {endpoint[1]} on {endpoint[0]} is taken", holder, "choose another port")
+        self._bound.update((endpoint, stack) for endpoint in wanted)
+
+    def _endpoints(self) -> set[Endpoint]:
+        return set(self._wanted.endpoints)
+
+    def _change(self, group: str, target: str, *, down: bool = False, draining: bool = False) -> None:
+        member = self._wanted.members.get((group, target))
+        if member is not None:
+            mode = "draining" if draining else member.target.mode
+            self._wanted.members[group, target] = Member(
+                target=replace(member.target, mode=mode), down=down or member.down
+            )
+
+    def _found(self, key: Key) -> Check | None:
+        return self._health(*key) if self._health else self._answers.get(key)
+
+    def _checked(self, key: Key, *, passed: bool) -> bool:
+        check = self._found(key)
+        return check is not None and check.passed == passed
+
+    def _up(self, member: Member) -> bool:
+        """In rotation: an admitted target until a check fails, an initial one from its first passed check on."""
+        if member.target.mode == "draining" or member.down:
+            return False
+        if member.target.mode == "initial":
+            return self._checked(member.key, passed=True)
+        return not self._checked(member.key, passed=False)
+
+    def _report(self, member: Member) -> TargetReport:
+        runs = bool(self._wanted.endpoints)
+        return TargetReport(
+            group=member.target.group,
+            id=member.target.id,
+            mode=member.target.mode,
+            up=runs and self._up(member),
+            check=self._found(member.key) if runs else None,
+            sessions=self._sessions.get(member.key, 0),
+        )
+
+    def _notify(self) -> None:
+        for callback in self._callbacks:
+            callback()

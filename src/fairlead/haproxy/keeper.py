@@ -1,0 +1,212 @@
+"""The processes of one node: the HAProxy that serves, those that are leaving, and the change from one to the next.
+
+In: a configuration (as a function of its generation's `Place`) and the listeners to serve. Out: a HAProxy that serves
+them, on sockets that the daemon holds. The law: the next generation runs before the present one is told to leave; when
+it does not come up, the present one has noticed nothing; every process that was ever started is known until it is gone.
+Called by the node alone, one call at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+
+from fairlead.aiokit.fdpass import borrow
+from fairlead.aiokit.polling import wait_until
+from fairlead.errors import BalancerError
+from fairlead.haproxy import process as processes
+from fairlead.haproxy.commands import SHOW_STATE, parse_servers_state
+from fairlead.haproxy.files import Files
+from fairlead.haproxy.process import Process
+from fairlead.haproxy.program import Program, find_program
+from fairlead.haproxy.render import Place, threads_for
+from fairlead.haproxy.sockets import Endpoint, Ports
+
+log = logging.getLogger(__name__)
+
+END_PATIENCE = 2.0
+"""Seconds between SIGTERM and SIGKILL; SIGTERM takes under a millisecond."""
+
+STOP_PATIENCE = 1.0
+"""Seconds for a leaving HAProxy to close its listeners; it takes a millisecond or two."""
+
+
+class Keeper:
+    """See the module. on_death: called from the loop when the present HAProxy has ended; on_gone: when a leaving one
+    has, with its generation."""
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        programs: str,
+        home: str,
+        binary_override: str | None,
+        search_path: str,
+        user: tuple[int, int] | None,
+        fd_limit: int,
+        cpus: int,
+        on_death: Callable[[], None],
+        on_gone: Callable[[int], None],
+    ) -> None:
+        self.files = Files(folder)
+        self.ports = Ports()
+        self.current: Process | None = None
+        self.leaving: list[Process] = []
+        self.program: Program | None = None
+        self._programs, self._home = programs, home
+        self._binary_override, self._search_path = binary_override, search_path
+        self._user, self._fd_limit, self._threads = user, fd_limit, threads_for(cpus)
+        self._on_death, self._on_gone = on_death, on_gone
+        self._last_generation = 0
+
+    async def find(self) -> None:
+        """Know again what an earlier daemon left: adopt the HAProxy that serves, with its sockets; watch those that are
+        leaving; end one that does not answer, since a second one must never share its ports."""
+        self._prepare()
+        self.program = await find_program(self._binary_override, self._search_path, self._programs)
+        running = self.files.running()
+        self._last_generation = max(self.files.generations() | set(running) | {0})
+        for generation in sorted(running, reverse=True):
+            known = running[generation]
+            found = None
+            if self.current is None and not known.leaving:
+                found = await self._adopt(await processes.adopt(self.files, known))
+            if found is None and (left := processes.hold_leaving(self.files, known)):
+                await (self._let_go(left) if self.current or known.leaving else self._end(left, patience=0.0))
+        for generation in self.files.generations() - set(running):
+            self.files.remove(generation)
+
+    def _prepare(self) -> None:
+        try:
+            self.files.prepare()
+        except OSError as problem:
+            raise BalancerError(f"{self.files.folder} cannot be made", problem.strerror or str(problem)) from problem
+
+    async def _adopt(self, found: Process | None) -> Process | None:
+        if found is None:
+            return None
+        try:
+            self.ports.adopt(await asyncio.to_thread(borrow, self.files.runtime_socket(found.generation)))
+        except OSError as problem:
+            log.warning("HAProxy (pid %d) did not give its sockets back: %s", found.pid, problem)
+            found.close()
+            return None
+        self._take(found)
+        return found
+
+    def place(self, generation: int) -> Place:
+        return Place(
+            runtime_socket=self.files.runtime_socket(generation),
+            pidfile=self.files.pidfile(generation),
+            state_file=self.files.state,
+            fd_limit=self._fd_limit,
+            threads=self._threads,
+            user=self._user,
+        )
+
+    async def launch(self, text: Callable[[Place], str], endpoints: Collection[Endpoint], *, checked: bool) -> None:
+        """Start the next generation on `text` and let the present one leave. checked: ask `haproxy -c` first.
+        BalancerError or PortInUse: refused, and nothing has changed."""
+        assert self.program is not None
+        self._prepare()  # whatever has tidied the run folder meanwhile
+        self._last_generation += 1
+        generation = self._last_generation
+        written = text(self.place(generation))
+        opened: list[Endpoint] = []
+        try:
+            if checked:
+                await processes.check(self.program, self.files, generation, written)
+            opened = self.ports.open(endpoints)
+            sockets = self.ports.sockets(endpoints)
+            started = await processes.start(self.program, self.files, generation, written, sockets, self._home)
+        except BaseException:
+            self.ports.shut(opened)
+            self.files.remove(generation)
+            raise
+        self.ports.open(endpoints)
+        before = self.current
+        self._take(started)
+        if before is not None:
+            await self._retire(before)
+
+    async def let_go(self) -> None:
+        """Nothing is to be served any more: the present HAProxy finishes its requests and ends."""
+        before, self.current = self.current, None
+        if before is not None:
+            await self._retire(before)
+
+    async def save_state(self) -> None:
+        """Write the servers' states for the next generation. Without them it starts on the ones written before."""
+        if self.current is None:
+            return
+        try:
+            answer = await self.current.runtime.ask(SHOW_STATE)
+            parse_servers_state(answer)
+            await asyncio.to_thread(self.files.write, self.files.state, answer + "\n")
+        except (OSError, BalancerError) as problem:
+            log.warning("the state of HAProxy's servers was not written: %s", problem)
+
+    async def end_all(self) -> None:
+        """End every process now, and remove what they leave. BalancerError names one that will not go."""
+        ending = [*self.leaving, *([self.current] if self.current else [])]
+        self.leaving, self.current = [], None
+        results = await asyncio.gather(*(self._end(one) for one in ending), return_exceptions=True)
+        for generation in self.files.generations():
+            self.files.remove(generation)
+        with suppress(OSError):
+            await asyncio.to_thread(self.files.write, self.files.state, "")
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def close(self) -> None:
+        """Forget all of them; they go on."""
+        for one in [*self.leaving, *([self.current] if self.current else [])]:
+            one.close()
+        self.leaving, self.current = [], None
+
+    def _take(self, process: Process) -> None:
+        self.current = process
+        process.watch(self._on_death)
+
+    async def _retire(self, process: Process) -> None:
+        if process.dead:
+            process.close()
+            self.files.remove(process.generation)
+            self._on_gone(process.generation)
+        else:
+            await self._let_go(process)
+
+    async def _let_go(self, process: Process) -> None:
+        process.runtime.keep_last()
+        process.known = replace(process.known, leaving=True)
+        # First written down, so that a daemon that comes after knows that it must not ask this one.
+        with suppress(OSError):
+            await asyncio.to_thread(self.files.record, process.known)
+        self.leaving.append(process)
+        process.watch(lambda: self._left(process))
+        process.signal(signal.SIGUSR1)
+        # Only then is a listener that was given up really closed.
+        with suppress(BalancerError):
+            _stopped: bool = await wait_until(
+                process.stops, STOP_PATIENCE, "the old HAProxy to stop accepting", error=BalancerError
+            )
+
+    def _left(self, process: Process) -> None:
+        process.close()
+        self.files.remove(process.generation)
+        if process in self.leaving:
+            self.leaving.remove(process)
+        self._on_gone(process.generation)
+
+    async def _end(self, process: Process, patience: float = END_PATIENCE) -> None:
+        try:
+            await process.end(patience)
+            self.files.remove(process.generation)
+        finally:
+            process.close()

@@ -1,0 +1,125 @@
+"""What one node remembers between two looks: last finished checks, who was in rotation, requests so far. No I/O.
+
+In: the rows of the present HAProxy and of those that are leaving. Out: the targets' reports, the number of requests
+since the node's start (it never falls, also not across reloads), and the backends whose set of usable servers changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fairlead.core.traffic import Check, TargetReport
+from fairlead.haproxy.commands import Row, last_finished
+from fairlead.haproxy.membership import group_of
+from fairlead.haproxy.servers import Key, Member
+
+Rows = tuple[Row, ...]
+
+
+class Ledger:
+    """One node's memory. `look` first, then ask."""
+
+    def __init__(self) -> None:
+        self._rows: Rows = ()
+        self._leaving: dict[int, Rows | None] = {}
+        self._checks: dict[Key, Check] = {}
+        self._usable: dict[str, frozenset[str]] = {}
+        self._states: frozenset[tuple[str, str, str]] = frozenset()
+        self._requests: dict[int, int] = {}
+
+    def look(self, generation: int, rows: Rows) -> None:
+        """Take what the present HAProxy says."""
+        self._rows = rows
+        self._requests[generation] = requests_in(rows)
+        for row in _servers(rows):
+            if group_of(row.proxy) == row.proxy:
+                check = last_finished(row, self._checks.get((row.proxy, row.name)))
+                if check is not None:
+                    self._checks[row.proxy, row.name] = check
+
+    def look_back(self, generation: int, rows: Rows | None) -> None:
+        """Take what a leaving HAProxy says; None: it lives and cannot be asked."""
+        self._leaving[generation] = rows
+        if rows is not None:
+            self._requests[generation] = requests_in(rows)
+
+    def gone(self, generation: int) -> None:
+        """That process has ended; its requests still count."""
+        self._leaving.pop(generation, None)
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop what belongs to no target of `keys`."""
+        kept = set(keys)
+        self._checks = {key: check for key, check in self._checks.items() if key in kept}
+
+    def changed(self) -> dict[str, frozenset[str]]:
+        """Backends whose set of usable servers is not as it was at the last call, with the new set."""
+        usable: dict[str, set[str]] = {}
+        for row in _servers(self._rows):
+            names = usable.setdefault(row.proxy, set())
+            if row.usable:
+                names.add(row.name)
+        before, self._usable = self._usable, {backend: frozenset(names) for backend, names in usable.items()}
+        return {backend: names for backend, names in self._usable.items() if names != before.get(backend)}
+
+    def states_changed(self) -> bool:
+        """Whether any server's state is not as it was at the last call: then the state file on disk is old."""
+        states = frozenset((row.proxy, row.name, row.status.split(" ")[0]) for row in _servers(self._rows))
+        before, self._states = self._states, states
+        return states != before
+
+    def new_process(self) -> None:
+        """Another process has taken over: what was in rotation says nothing of it."""
+        self._usable, self._states = {}, frozenset()
+
+    def is_up(self, key: Key) -> bool:
+        """Whether its checks keep it in rotation, also while one of several has failed."""
+        return any((row.proxy, row.name) == key and row.status.startswith("UP") for row in self._rows)
+
+    @property
+    def requests(self) -> int:
+        return sum(self._requests.values())
+
+    def reports(self, members: Mapping[Key, Member]) -> tuple[TargetReport, ...]:
+        """Every member as last seen."""
+        up = {(row.proxy, row.name) for row in self._rows if row.status.startswith("UP")}
+        sessions = self._sessions()
+        mute = any(rows is None for rows in self._leaving.values())
+        return tuple(
+            TargetReport(
+                group=key[0],
+                id=key[1],
+                mode=member.target.mode,
+                up=key in up,
+                check=self._checks.get(key),
+                # A leaving process that nobody can ask may still have a request inside a target that drains.
+                sessions=max(sessions.get(key, 0), 1 if mute and member.target.mode == "draining" else 0),
+            )
+            for key, member in members.items()
+        )
+
+    def _sessions(self) -> dict[Key, int]:
+        total: dict[Key, int] = {}
+        for rows in (self._rows, *(rows for rows in self._leaving.values() if rows is not None)):
+            for row in _servers(rows):
+                key = group_of(row.proxy), row.name
+                total[key] = total.get(key, 0) + row.sessions
+        return total
+
+
+def requests_in(rows: Rows) -> int:
+    """Requests that came through the listeners of one process."""
+    return sum(row.requests for row in rows if _is_listener(row))
+
+
+def is_idle(rows: Rows) -> bool:
+    """Whether no client is connected any more."""
+    return not any(row.sessions for row in rows)
+
+
+def _is_listener(row: Row) -> bool:
+    return row.name == "FRONTEND" and row.proxy.startswith("_l.")
+
+
+def _servers(rows: Rows) -> Iterable[Row]:
+    return (row for row in rows if row.name != "FRONTEND")

@@ -1,0 +1,285 @@
+"""One HAProxy as a `Balancer`: what a stack asks for, kept true by a real process.
+
+In: the port's verbs. Out: a configuration file that always holds the present membership, runtime commands that make the
+running HAProxy like it, and a HAProxy that is there whenever there is something to serve.
+
+The law: a change is first remembered, then carried out; whatever happens to HAProxy, the next one starts from what is
+remembered. One change at a time; a change that was begun is finished, also when its caller has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from fairlead.aiokit.tasks import Tasks
+from fairlead.core.model import Listener
+from fairlead.core.traffic import BalancerReport, NodeReport, Routing, Target, Traffic
+from fairlead.errors import BalancerError
+from fairlead.haproxy import membership
+from fairlead.haproxy.base import Balancer
+from fairlead.haproxy.keeper import Keeper
+from fairlead.haproxy.ledger import Ledger
+from fairlead.haproxy.render import static_part
+from fairlead.haproxy.servers import Member
+from fairlead.haproxy.upkeep import Upkeep
+from fairlead.haproxy.wanted import Wanted
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+SHORT_LIFE = 0.5
+"""Seconds: a HAProxy that ended sooner is not started again at once, but after a growing pause."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds between attempts to bring HAProxy back."""
+
+CLOSE_PATIENCE = 10.0
+
+
+class HaproxyNode(Balancer):
+    """The port's implementation. All paths are absolute.
+
+    folder: its files, made 0700; programs: where HAProxy is copied to; home: goes into HAProxy's environment as
+    FAIRLEAD_HOME. binary_override: the HAProxy to run, whatever else there is; search_path: where one is looked for
+    beside the packaged one. user: (uid, gid) that HAProxy becomes, when the daemon is root. fd_limit: the hard limit of
+    open files. cpus: cores of this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        programs: str,
+        home: str,
+        fd_limit: int,
+        cpus: int,
+        binary_override: str | None = None,
+        search_path: str = SYSTEM_PATH,
+        user: tuple[int, int] | None = None,
+    ) -> None:
+        self._ledger, self._wanted = Ledger(), Wanted()
+        self._keeper = Keeper(
+            folder=folder, programs=programs, home=home, binary_override=binary_override, search_path=search_path,
+            user=user, fd_limit=fd_limit, cpus=cpus, on_death=self._died, on_gone=self._ledger.gone,
+        )  # fmt: skip
+        self._upkeep = Upkeep(self._keeper, self._wanted, self._ledger, self._notify)
+        self._callbacks: list[Callable[[], None]] = []
+        self._lock = asyncio.Lock()
+        self._tasks = Tasks("the balancer", self._failed)
+        self._closing = False
+        self._pause = 0.0
+
+    async def start(self, traffic: Traffic) -> None:
+        await self._alone("start", lambda: self._start(traffic))
+
+    async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
+        async def work() -> None:
+            self._keeper.ports.reserve(stack, listeners)
+
+        await self._alone(f"reserve ports for {stack}", work)
+
+    async def configure(self, stack: str, routing: Routing | None) -> None:
+        await self._alone(f"configure {stack}", lambda: self._configure(stack, routing))
+
+    async def register(self, target: Target) -> None:
+        async def work() -> None:
+            if target.group not in self._wanted.groups:
+                raise BalancerError(f"target {target.id} cannot be registered", f"there is no group {target.group}")
+            member = self._wanted.members.setdefault((target.group, target.id), Member(target=target))
+            try:
+                self._check_renders()
+            except BalancerError:
+                del self._wanted.members[member.key]
+                raise
+            await self._upkeep.carry_out()
+
+        await self._alone(f"register {target.id}", work)
+
+    async def admit(self, group: str, target: str) -> None:
+        async def work() -> None:
+            member = self._wanted.members.get((group, target))
+            if member is None:
+                raise BalancerError(f"target {target} cannot be admitted", f"group {group} has no such target")
+            if member.target.mode == "initial":
+                admitted = Member(target=replace(member.target, mode="in_service"))
+                self._wanted.members[member.key] = admitted
+                await self._upkeep.carry_out(membership.admission(admitted))
+
+        await self._alone(f"admit {target}", work)
+
+    async def mark_down(self, group: str, target: str) -> None:
+        async def work() -> None:
+            member = self._wanted.members.get((group, target))
+            if member is not None:
+                self._wanted.members[member.key] = replace(member, down=True)
+                await self._upkeep.carry_out(membership.mark_down(member))
+
+        await self._alone(f"mark {target} down", work)
+
+    async def drain(self, group: str, target: str) -> None:
+        async def work() -> None:
+            member = self._wanted.members.get((group, target))
+            if member is not None:
+                self._wanted.members[member.key] = replace(member, target=replace(member.target, mode="draining"))
+                await self._upkeep.carry_out()
+
+        await self._alone(f"drain {target}", work)
+
+    async def deregister(self, group: str, target: str) -> None:
+        async def work() -> None:
+            self._wanted.members.pop((group, target), None)
+            self._ledger.forget(self._wanted.members)
+            await self._upkeep.carry_out()
+
+        await self._alone(f"deregister {target}", work)
+
+    async def observe(self) -> BalancerReport:
+        return await self._alone("observe", self._observe)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def stop(self) -> None:
+        async def work() -> None:
+            self._closing = True
+            self._wanted.routings, self._wanted.members = {}, {}
+            self._keeper.ports.close(self._keeper.ports.all())
+            await self._keeper.end_all()
+
+        await self._alone("stop", work)
+
+    async def close(self) -> None:
+        self._closing = True
+        async with self._lock:
+            stuck = await self._tasks.stop(CLOSE_PATIENCE)
+            if stuck:
+                log.warning("the balancer's tasks did not end: %s", ", ".join(stuck))
+            self._keeper.close()
+            self._keeper.ports.close(self._keeper.ports.all())
+
+    async def _alone(self, name: str, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do `work` when nothing else is being done, and to its end even if the caller is cancelled."""
+
+        async def locked() -> Result:
+            async with self._lock:
+                return await work()
+
+        result: Result = await asyncio.shield(self._tasks.spawn(name, locked()))
+        return result
+
+    def _failed(self, name: str, problem: BaseException) -> None:
+        # The caller is told as well, unless it has gone.
+        log.info("the balancer could not %s: %s", name, problem)
+
+    async def _start(self, traffic: Traffic) -> None:
+        keeper, wanted = self._keeper, self._wanted
+        wanted.routings = {routing.stack: routing for routing in traffic.routings}
+        for member in wanted.keep(Member(target=target) for target in traffic.targets):
+            log.warning("target %s is dropped: there is no group %s", member.target.id, member.target.group)
+        self._check_renders()
+        try:
+            await keeper.find()
+            for routing in traffic.routings:
+                keeper.ports.reserve(routing.stack, routing.listeners)
+            await self._serve(reload=not self._runs_as_wanted())
+        except BaseException:
+            keeper.close()
+            keeper.ports.close(keeper.ports.all())
+            raise
+        keeper.ports.close(set(keeper.ports.all()) - set(wanted.endpoints))
+        self._upkeep.begun()
+        await self._upkeep.carry_out()
+
+    async def _configure(self, stack: str, routing: Routing | None) -> None:
+        keeper, wanted = self._keeper, self._wanted
+        before = wanted.routings, wanted.members
+        changed = wanted.routings.get(stack) != routing
+        bound = keeper.ports.reserve(stack, routing.listeners if routing else ())
+        try:
+            wanted.routings = {name: one for name, one in wanted.routings.items() if name != stack}
+            if routing:
+                wanted.routings[stack] = routing
+            wanted.keep(wanted.members.values())
+            self._check_renders()
+            await self._serve(reload=changed)
+        except BaseException:
+            wanted.routings, wanted.members = before
+            keeper.ports.close(bound)
+            raise
+        keeper.ports.close(set(keeper.ports.of(stack)) - set(wanted.endpoints))
+        self._ledger.forget(wanted.members)
+        if changed:
+            self._upkeep.begun()
+            await self._upkeep.carry_out()
+
+    async def _serve(self, *, reload: bool) -> None:
+        """Have a HAProxy on what is wanted, or none when there is no listener."""
+        if not self._wanted.endpoints:
+            await self._keeper.let_go()
+        elif reload:
+            await self._keeper.save_state()
+            await self._keeper.launch(self._wanted.render, self._wanted.endpoints, checked=True)
+
+    def _runs_as_wanted(self) -> bool:
+        """Whether an adopted HAProxy differs from what is wanted in its servers at most."""
+        current = self._keeper.current
+        if current is None or current.known.program != self._keeper.program:
+            return False
+        there = self._keeper.files.read_configuration(current.generation)
+        return static_part(there) == static_part(self._wanted.render(self._keeper.place(current.generation)))
+
+    def _check_renders(self) -> None:
+        """BalancerError when a value of the file or of a target cannot be written; nothing was touched yet."""
+        self._wanted.render(self._keeper.place(1))
+
+    async def _observe(self) -> BalancerReport:
+        keeper = self._keeper
+        version = keeper.program.version if keeper.program else ""
+        if not self._wanted.endpoints:
+            await self._upkeep.look_back()
+            node = NodeReport(pid=None, version=version, state="stopped")
+            targets = self._ledger.reports(self._wanted.members)
+            return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self._ledger.requests)
+        try:
+            if not self._upkeep.alive:
+                raise ConnectionError("HAProxy has ended, and is being started again")
+            await self._upkeep.look()
+        except (OSError, BalancerError) as problem:
+            log.warning("the balancer's targets are unknown: %s", problem)
+            pid = keeper.current.pid if keeper.current else None
+            node = NodeReport(pid=pid, version=version, state="running" if self._upkeep.alive else "starting")
+            return BalancerReport(known=False, nodes=(node,))
+        node = NodeReport(pid=keeper.current.pid if keeper.current else None, version=version, state="running")
+        targets = self._ledger.reports(self._wanted.members)
+        return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self._ledger.requests)
+
+    def _died(self) -> None:
+        if self._closing:
+            return
+        log.warning("HAProxy (pid %s) has ended; starting it again", self._keeper.current and self._keeper.current.pid)
+        lived = asyncio.get_running_loop().time() - self._upkeep.begun_at
+        self._pause = 0.0 if lived >= SHORT_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self._pause))
+        self._tasks.spawn("bring HAProxy back", self._keep_trying(self._pause))
+        self._notify()
+
+    async def _keep_trying(self, pause: float) -> None:
+        while not self._closing:
+            await asyncio.sleep(pause)
+            try:
+                async with self._lock:
+                    if self._wanted.endpoints and not self._upkeep.alive and not self._closing:
+                        await self._upkeep.bring_back()
+                return
+            except (OSError, BalancerError) as problem:
+                log.warning("HAProxy was not brought back: %s", problem)
+                pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * pause))
+
+    def _notify(self) -> None:
+        for callback in self._callbacks:
+            callback()

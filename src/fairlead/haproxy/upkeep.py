@@ -1,0 +1,187 @@
+"""Keeps the running HAProxy like what is remembered, and brings it back when it dies.
+
+In: the memory (`Wanted`), the processes (`Keeper`). Out: after `carry_out`, a HAProxy that has exactly the remembered
+membership, with exact round robin among those in rotation, its file and its servers' states on disk.
+
+The law: first the file, then the command; a write that failed does not stop the command and is repeated at the next
+look; a command that failed is made up for at the next look, by comparing everything. Called under the node's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from fairlead.errors import BalancerError
+from fairlead.haproxy import membership
+from fairlead.haproxy.commands import SHOW_STATE, Command, command, parse_servers_state
+from fairlead.haproxy.keeper import Keeper
+from fairlead.haproxy.ledger import Ledger, is_idle
+from fairlead.haproxy.process import Process
+from fairlead.haproxy.wanted import Wanted
+
+log = logging.getLogger(__name__)
+
+DELETE_PATIENCE = 1.0
+"""Seconds for HAProxy to let go of a server's connections, twice."""
+
+Server = tuple[str, str]
+"""(backend, server)."""
+
+
+class Upkeep:
+    """See the module. came_back: called after HAProxy was brought back."""
+
+    def __init__(self, keeper: Keeper, wanted: Wanted, ledger: Ledger, came_back: Callable[[], None]) -> None:
+        self._keeper, self._wanted, self._ledger = keeper, wanted, ledger
+        self._came_back = came_back
+        self._unsettled = False
+        self._unwritten = False
+        self.begun_at = 0.0
+        """When the present HAProxy took over, in the loop's seconds."""
+
+    @property
+    def alive(self) -> bool:
+        return self._keeper.current is not None and not self._keeper.current.dead
+
+    def begun(self) -> None:
+        """Another process has taken over."""
+        self.begun_at = asyncio.get_running_loop().time()
+        self._ledger.new_process()
+
+    async def carry_out(self, more: Iterable[Command] = ()) -> None:
+        """Write the file, make HAProxy like it, send `more`. One that has died is brought back for it. BalancerError:
+        HAProxy does not answer or obey; what is remembered stands, and is carried out as soon as it does."""
+        self._unsettled = True
+        await self._write()
+        last: Exception | None = None
+        for pause in (0.0, 0.01, 0.1):
+            if not self._wanted.endpoints:
+                break
+            # A process that is being killed refuses a little before it is gone.
+            await asyncio.sleep(pause)
+            if not self.alive:
+                await self.bring_back()
+            try:
+                await self._settle(self._running(), more)
+                break
+            except OSError as problem:
+                last = problem
+        else:
+            raise BalancerError(
+                "HAProxy does not answer", str(last) or type(last).__name__, "fairlead goes on trying; see its log"
+            ) from last
+        self._unsettled = False
+
+    async def bring_back(self) -> None:
+        """Start HAProxy on what is remembered; connections have been waiting in its listeners' queues."""
+        await self._keeper.launch(self._wanted.render, self._wanted.endpoints, checked=False)
+        self.begun()
+        process = self._running()
+        await self._settle(process)
+        log.info("HAProxy is back (pid %d)", process.pid)
+        self._came_back()
+
+    async def look(self) -> None:
+        """Read what HAProxy says, and do what follows from it; first what is still to be made up for. OSError or
+        BalancerError: it does not answer or obey."""
+        if self._unsettled:
+            await self.carry_out()
+        else:
+            await self._look(self._running())
+
+    async def look_back(self) -> None:
+        """Nothing is to be served: only what is still inside those that are leaving counts."""
+        self._ledger.look(0, ())
+        for leaving in tuple(self._keeper.leaving):
+            await self._look_back(leaving)
+
+    def _running(self) -> Process:
+        if self._keeper.current is None:
+            raise ConnectionError("no HAProxy runs")
+        return self._keeper.current
+
+    async def _write(self) -> None:
+        current = self._keeper.current
+        if current is None:
+            return
+        path = self._keeper.files.configuration(current.generation)
+        try:
+            text = self._wanted.render(self._keeper.place(current.generation))
+            await asyncio.to_thread(self._keeper.files.write, path, text)
+            self._unwritten = False
+        except OSError as problem:
+            if not self._unwritten:
+                log.warning("%s was not written, and will be again: %s", path, problem)
+            self._unwritten = True
+
+    async def _settle(self, process: Process, more: Iterable[Command] = ()) -> None:
+        """Compare what HAProxy has with what is remembered, and send what makes them equal."""
+        states = parse_servers_state(await process.runtime.ask(SHOW_STATE))
+        joining = membership.differences(self._wanted.groups, self._wanted.members.values(), states)
+        await process.runtime.run([*joining, *more])
+        await self._remove(process, membership.strangers(self._wanted.members, states))
+        await self._look(process)
+
+    async def _remove(self, process: Process, servers: list[Server]) -> None:
+        """End what runs inside those servers and delete them (haproxy.md section 3.3)."""
+        why = ""
+        for _ in range(2):
+            # Drain comes first, again each time: in maintenance idle connections would block the deletion for good.
+            for step in ("drain", "maint", "shutdown sessions"):
+                await process.runtime.run([command(step, *server) for server in servers])
+            deadline = asyncio.get_running_loop().time() + DELETE_PATIENCE
+            while servers and asyncio.get_running_loop().time() < deadline:
+                servers, why = await self._delete(process, servers)
+                await asyncio.sleep(0.02 if servers else 0)
+        if servers:
+            names = ", ".join("/".join(server) for server in servers)
+            raise BalancerError(f"HAProxy does not let go of {names}", why, "fairlead goes on trying")
+
+    async def _delete(self, process: Process, servers: list[Server]) -> tuple[list[Server], str]:
+        """Those that are still there, and why."""
+        left, why = [], ""
+        for server in servers:
+            try:
+                await process.runtime.run([command("delete", *server)])
+            except BalancerError as problem:
+                if "No such server" not in problem.why:
+                    left.append(server)
+                    why = problem.why
+        return left, why
+
+    async def _look(self, process: Process) -> None:
+        self._ledger.look(process.generation, await process.read())
+        for leaving in tuple(self._keeper.leaving):
+            await self._look_back(leaving)
+        recovered = [one for one in self._wanted.members.values() if one.down and self._ledger.is_up(one.key)]
+        if recovered:
+            # Marked down, they passed a check again: their fail-open servers come back too.
+            self._wanted.members.update((one.key, replace(one, down=False)) for one in recovered)
+            self._unsettled = True
+            await self.carry_out()
+            return
+        for backend, names in self._ledger.changed().items():
+            if len(names) > 1:
+                await process.runtime.run(membership.level(backend, names))
+        if self._ledger.states_changed():
+            await self._keeper.save_state()
+        if self._unwritten:
+            await self._write()
+
+    async def _look_back(self, leaving: Process) -> None:
+        """Sessions and requests of one that is leaving count. It stays as long as our connection to it does."""
+        if leaving.idle:
+            return
+        rows = None
+        with suppress(OSError, BalancerError):
+            rows = await leaving.read()
+        if leaving not in self._keeper.leaving:
+            return
+        self._ledger.look_back(leaving.generation, rows)
+        if rows is not None and is_idle(rows):
+            leaving.idle = True
+            leaving.runtime.close()

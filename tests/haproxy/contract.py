@@ -1,0 +1,228 @@
+"""What every balancer promises, as one suite: run over the fake (test_fake.py) and a real HAProxy (test_live_contract.py).
+
+A subclass gives the fixture `world`, opened, with nothing configured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from fairlead.core.model import Listener
+from fairlead.core.traffic import Traffic
+from fairlead.errors import BalancerError, PortInUse
+from tests.haproxy.apps import free_port
+from tests.haproxy.builders import GROUP, a_check, a_group, a_routing, a_target
+from tests.haproxy.worlds import World, admit, is_down, is_up, report_of
+
+
+class BalancerContract:
+    async def test_with_nothing_to_serve_no_node_runs_and_everything_is_known(self, world: World) -> None:
+        report = await world.balancer.observe()
+        assert report.known
+        assert report.targets == ()
+        assert [node.state for node in report.nodes] == ["stopped"]
+
+    async def test_a_target_gets_no_request_before_its_first_passed_check(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        target = await world.target(1, healthy=False)
+        await world.balancer.register(target)
+        assert await world.send(5) == []
+        await world.heal(target)
+        await admit(world, target)
+        assert await world.send(3) == ["web-1"] * 3
+
+    async def test_registering_twice_leaves_a_target_as_it_is(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        target = await world.target(1)
+        await admit(world, target)
+        await world.balancer.register(target)
+        seen = report_of(await world.balancer.observe(), target)
+        assert seen is not None
+        assert (seen.mode, seen.up) == ("in_service", True)
+
+    async def test_a_target_that_is_registered_in_service_serves_at_once(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        target = await world.target(1)
+        await world.balancer.register(replace(target, mode="in_service"))
+        assert await world.send(2) == ["web-1"] * 2
+
+    async def test_requests_go_round_exactly(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1), await world.target(2))
+        assert Counter(await world.send(20)) == {"web-1": 10, "web-2": 10}
+
+    async def test_a_drained_target_gets_no_new_request_and_can_then_be_removed(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one, two)
+        await world.balancer.drain(GROUP, one.id)
+        assert await world.send(6) == ["web-2"] * 6
+        seen = report_of(await world.balancer.observe(), one)
+        assert seen is not None
+        assert (seen.mode, seen.up, seen.sessions) == ("draining", False, 0)
+        for _ in range(2):
+            await world.balancer.deregister(GROUP, one.id)
+        assert [target.id for target in (await world.balancer.observe()).targets] == ["web-2"]
+        assert await world.send(2) == ["web-2"] * 2
+
+    async def test_a_target_drained_before_it_ever_passed_never_serves(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1, healthy=False), await world.target(2)
+        await world.balancer.register(one)
+        await admit(world, two)
+        await world.balancer.drain(GROUP, one.id)
+        await world.heal(one)
+        await world.balancer.admit(GROUP, one.id)
+        assert await world.send(4) == ["web-2"] * 4
+
+    async def test_a_target_that_is_gone_is_out_at_once_and_back_after_a_passed_check(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one, two)
+        await world.kill(one)
+        await world.balancer.mark_down(GROUP, one.id)
+        await world.balancer.mark_down(GROUP, one.id)
+        assert is_down(one)(await world.balancer.observe())
+        assert await world.send(4) == ["web-2"] * 4
+
+    async def test_a_target_that_fails_its_checks_leaves_and_returns_by_itself(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one, two)
+        await world.sicken(one)
+        report = await world.until(is_down(one), "web-1 out of rotation")
+        seen = report_of(report, one)
+        assert seen is not None
+        assert seen.check is not None
+        assert (seen.check.status, seen.check.code) == ("L7STS", 503)
+        assert await world.send(4) == ["web-2"] * 4
+        await world.heal(one)
+        await world.until(is_up(one), "web-1 back in rotation")
+        assert Counter(await world.send(10)) == {"web-1": 5, "web-2": 5}
+
+    async def test_when_all_admitted_targets_fail_their_checks_they_serve_all_the_same(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2, healthy=False)
+        await admit(world, one)
+        await world.balancer.register(two)
+        await world.sicken(one)
+        await world.until(is_down(one), "web-1 out of rotation")
+        assert await world.send(4) == ["web-1"] * 4  # never web-2, which has passed no check
+
+    async def test_a_taken_port_is_refused_with_its_holder_and_nothing_is_held(self, world: World) -> None:
+        free, taken = free_port(), free_port()
+        holder = await world.occupy(taken)
+        with pytest.raises(PortInUse) as refusal:
+            await world.balancer.reserve(
+                "shop", (Listener(port=free, default="web"), Listener(port=taken, default="web"))
+            )
+        assert str(taken) in refusal.value.sentence
+        assert holder in refusal.value.why
+        await world.balancer.reserve("other", (Listener(port=free, default="web"),))
+
+    async def test_a_port_of_another_stack_is_refused_with_its_name(self, world: World) -> None:
+        await world.balancer.reserve("shop", (Listener(port=world.port, default="web"),))
+        with pytest.raises(PortInUse, match="stack shop"):
+            await world.balancer.reserve("other", (Listener(port=world.port, default="web"),))
+
+    async def test_a_reserved_port_is_given_back_when_the_configuration_leaves_it_out(self, world: World) -> None:
+        await world.balancer.reserve("shop", (Listener(port=world.port, default="web"),))
+        assert not await world.listens(world.port)
+        await world.balancer.configure("shop", None)
+        await world.balancer.reserve("other", (Listener(port=world.port, default="web"),))
+
+    async def test_a_refused_configuration_changes_nothing(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        target = await world.target(1)
+        await admit(world, target)
+        other = await world.occupy(taken := free_port())
+        listeners = (Listener(port=world.port, default="web"), Listener(port=taken, default="web"))
+        with pytest.raises(BalancerError) as refusal:
+            await world.balancer.configure("shop", a_routing(world.port, listeners=listeners))
+        assert other in refusal.value.why
+        assert await world.send(2) == ["web-1"] * 2
+
+    async def test_a_target_of_an_unknown_group_is_refused(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        with pytest.raises(BalancerError, match=r"shop\.api"):
+            await world.balancer.register(a_target(1, group="shop.api"))
+
+    async def test_a_new_configuration_keeps_the_targets(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one)
+        await world.balancer.register(two)
+        changed = a_routing(world.port, groups=(a_group(health_check=a_check(unhealthy_threshold=3)),))
+        await world.balancer.configure("shop", changed)
+        modes = {target.id: target.mode for target in (await world.balancer.observe()).targets}
+        assert modes == {"web-1": "in_service", "web-2": "initial"}
+        assert "web-1" in await world.send(2)
+
+    async def test_without_its_routing_a_stack_has_neither_targets_nor_listeners(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1))
+        await world.balancer.configure("shop", None)
+        report = await world.balancer.observe()
+        assert report.known
+        assert (report.targets, [node.state for node in report.nodes]) == ((), ["stopped"])
+        assert not await world.listens(world.port)
+
+    async def test_a_node_that_dies_comes_back_with_the_same_targets_and_says_so(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2, healthy=False)
+        await admit(world, one)
+        await world.balancer.register(two)
+        told: list[int] = []
+        world.balancer.on_change(lambda: told.append(1))
+        before = (await world.balancer.observe()).nodes[0].pid
+        await world.kill_node()
+        report = await world.until(lambda seen: seen.known and seen.nodes[0].pid != before, "another HAProxy")
+        assert {target.id: target.mode for target in report.targets} == {"web-1": "in_service", "web-2": "initial"}
+        assert await world.send(3) == ["web-1"] * 3
+        assert told
+
+    async def test_a_restarted_daemon_finds_everything_as_it_was(self, world: World) -> None:
+        routing = a_routing(world.port)
+        await world.balancer.configure("shop", routing)
+        one, two, three = await world.target(1), await world.target(2), await world.target(3, healthy=False)
+        await admit(world, one, two)
+        await world.balancer.register(three)
+        await world.balancer.drain(GROUP, two.id)
+        before = (await world.balancer.observe()).nodes
+        targets = (replace(one, mode="in_service"), replace(two, mode="draining"), three)
+        await world.restart_daemon(Traffic(routings=(routing,), targets=targets))
+        report = await world.balancer.observe()
+        assert report.nodes == before
+        modes = {target.id: target.mode for target in report.targets}
+        assert modes == {"web-1": "in_service", "web-2": "draining", "web-3": "initial"}
+        assert await world.send(4) == ["web-1"] * 4
+
+    async def test_a_restarted_daemon_corrects_what_differs(self, world: World) -> None:
+        routing = a_routing(world.port)
+        await world.balancer.configure("shop", routing)
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one)
+        traffic = Traffic(routings=(routing,), targets=(replace(two, mode="in_service"),))
+        await world.restart_daemon(traffic)
+        assert [target.id for target in (await world.balancer.observe()).targets] == ["web-2"]
+        assert await world.send(4) == ["web-2"] * 4
+
+    async def test_requests_are_counted_across_a_reload(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1))
+        before = (await world.balancer.observe()).requests
+        await world.send(3)
+        await world.balancer.configure("shop", a_routing(world.port, groups=(a_group(deregistration_delay=7.0),)))
+        await world.send(4)
+        after = (await world.balancer.observe()).requests
+        assert before is not None
+        assert after == before + 7
+
+    async def test_after_stop_nothing_is_left(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1))
+        await world.balancer.stop()
+        assert not await world.listens(world.port)
+        assert (await world.balancer.observe()).targets == ()

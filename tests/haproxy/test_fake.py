@@ -1,0 +1,58 @@
+"""The fake keeps the contract, and plays the faults that a test scripts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from fairlead.errors import BalancerError
+from tests.haproxy.builders import GROUP, a_routing, a_target
+from tests.haproxy.contract import BalancerContract
+from tests.haproxy.worlds import FakeWorld
+
+
+class TestFakeBalancer(BalancerContract):
+    @pytest_asyncio.fixture
+    async def world(self) -> AsyncIterator[FakeWorld]:
+        world = FakeWorld()
+        await world.open()
+        yield world
+        await world.close()
+
+    async def test_a_dead_node_leaves_the_targets_unknown_and_forgets_nothing(self, world: FakeWorld) -> None:
+        await world.balancer.configure("shop", a_routing())
+        world.fake.die()
+        assert not (await world.balancer.observe()).known
+        with pytest.raises(BalancerError):
+            await world.balancer.register(a_target(1))
+        world.fake.revive()
+        assert [target.id for target in (await world.balancer.observe()).targets] == ["web-1"]
+
+    async def test_a_scripted_refusal_happens_once_and_before_the_effect(self, world: FakeWorld) -> None:
+        world.fake.fail("configure")
+        with pytest.raises(BalancerError):
+            await world.balancer.configure("shop", a_routing())
+        assert world.fake.routings == {}
+        await world.balancer.configure("shop", a_routing())
+        assert set(world.fake.routings) == {"shop"}
+
+    async def test_a_fault_after_the_effect_leaves_it_done(self, world: FakeWorld) -> None:
+        await world.balancer.configure("shop", a_routing())
+        world.fake.fail("register", after=True)
+        with pytest.raises(BalancerError):
+            await world.balancer.register(a_target(1))
+        assert (GROUP, "web-1") in world.fake.members
+        assert world.fake.calls[-1] == ("register", GROUP, "web-1")
+
+    async def test_health_can_be_asked_of_the_test(self, world: FakeWorld) -> None:
+        from fairlead.haproxy.fake import PASSED
+
+        alive = {"web-1"}
+        world.fake.health(lambda _group, target: PASSED if target in alive else None)
+        await world.balancer.configure("shop", a_routing())
+        await world.balancer.register(a_target(1))
+        await world.balancer.register(a_target(2))
+        checks = {target.id: target.check for target in (await world.balancer.observe()).targets}
+        assert checks == {"web-1": PASSED, "web-2": None}

@@ -1,0 +1,508 @@
+"""Stories that only a real HAProxy can prove: under load, killed, restarted, with real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fairlead.core.model import Listener
+from fairlead.core.traffic import Traffic
+from fairlead.errors import BalancerError, PortInUse
+from fairlead.haproxy.node import HaproxyNode
+from tests.haproxy.apps import App, Load, ask, free_port
+from tests.haproxy.builders import GROUP, TOKEN, a_check, a_group, a_routing, a_target
+from tests.haproxy.worlds import RealWorld, admit, is_down, is_up, report_of, until
+from tests.needs import need
+
+pytestmark = pytest.mark.live
+
+
+async def two_targets(real: RealWorld) -> None:
+    await real.balancer.configure("shop", a_routing(real.port))
+    await admit(real, await real.target(1), await real.target(2))
+
+
+async def test_a_joining_target_sees_checks_first_and_requests_after(real: RealWorld) -> None:
+    await two_targets(real)
+    async with Load(real.port) as load:
+        three = await real.target(3, healthy=False)
+        app = real.apps["web-3"]
+        await real.balancer.register(three)
+        await real.until(lambda _: len(app.checks) >= 4, "some failed checks")
+        assert app.seen.total() == 0
+        app.health = 200
+        await admit(real, three)
+        await real.until(lambda _: app.seen.total() > 5, "requests at the third target")
+    assert load.lost == {}
+    assert {path for path, _ in app.checks} == {"/health"}
+
+
+async def test_a_reload_under_load_loses_nothing(real: RealWorld) -> None:
+    await two_targets(real)
+    async with Load(real.port) as load:
+        for delay in (1.0, 2.0, 3.0):
+            await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(deregistration_delay=delay),)))
+            await asyncio.sleep(0.1)  # some load on each generation
+    assert load.lost == {}
+    assert load.outcomes["200"] > 50
+    assert len({known.generation for known in real.files.running().values() if not known.leaving}) == 1
+
+
+async def test_haproxy_killed_refuses_nobody_and_is_back_at_once(real: RealWorld) -> None:
+    await two_targets(real)
+    async with Load(real.port) as load:
+        for _ in range(3):
+            await asyncio.sleep(0.2)
+            before = real.pid
+            await real.kill_node()
+            await real.until(
+                lambda report, before=before: report.known and report.nodes[0].pid != before, "a new HAProxy"
+            )
+    assert "ConnectionRefusedError" not in load.lost
+    assert sum(load.lost.values()) <= 3 * 3, "only those inside it when it died"
+    assert load.slowest < 1.0
+    assert Counter(await real.send(20)) == {"web-1": 10, "web-2": 10}
+
+
+async def test_a_restarted_daemon_keeps_the_same_haproxy_and_loses_nothing(real: RealWorld) -> None:
+    await two_targets(real)
+    targets = tuple(
+        a_target(number, address=real.apps[f"web-{number}"].address, mode="in_service") for number in (1, 2)
+    )
+    before = real.pid
+    async with Load(real.port) as load:
+        for _ in range(3):
+            await real.restart_daemon(Traffic(routings=(a_routing(real.port),), targets=targets))
+            await asyncio.sleep(0.05)
+    assert load.lost == {}
+    assert real.pids == {before}
+    await real.kill_node()
+    await real.until(lambda report: report.known and report.nodes[0].pid != before, "a new HAProxy")
+    assert len(await real.send(4)) == 4, "the new daemon holds the sockets, too"
+
+
+async def test_both_killed_at_once_everything_comes_back_and_who_was_down_stays_down(real: RealWorld) -> None:
+    await two_targets(real)
+    one = a_target(1, address=real.apps["web-1"].address, mode="in_service")
+    two = a_target(2, address=real.apps["web-2"].address, mode="in_service")
+    await real.sicken(one)
+    await real.until(is_down(one), "web-1 out of rotation")
+    await real.balancer.close()
+    os.kill(real.pid, signal.SIGKILL)
+    real.balancer = real.node()
+    await real.balancer.start(Traffic(routings=(a_routing(real.port),), targets=(one, two)))
+    assert await real.send(6) == ["web-2"] * 6
+
+
+async def test_a_hundred_requests_are_fifty_and_fifty_after_every_change(real: RealWorld) -> None:
+    await two_targets(real)
+    assert Counter(await real.send(100)) == {"web-1": 50, "web-2": 50}
+    await admit(real, await real.target(3), await real.target(4))
+    await real.send(7)
+    for number in (1, 2):
+        await real.balancer.drain(GROUP, f"web-{number}")
+        await real.balancer.deregister(GROUP, f"web-{number}")
+    assert Counter(await real.send(100)) == {"web-3": 50, "web-4": 50}
+    both = [a_target(number) for number in (3, 4)]
+    for target in both:
+        await real.sicken(target)
+    await real.until(is_down(*both), "all targets down")
+    await real.send(3)
+    for target in both:
+        await real.heal(target)
+    await real.until(is_up(*both), "all targets up")
+    assert Counter(await real.send(100)) == {"web-3": 50, "web-4": 50}
+
+
+async def test_a_post_is_never_sent_to_a_second_target(real: RealWorld) -> None:
+    await two_targets(real)
+    for app in real.apps.values():
+        app.die_on = "POST"
+    answers = [(await ask(real.port, "POST", body=b"pay")).status for _ in range(2)]
+    assert answers == [502, 502]
+    assert [app.seen["POST"] for app in real.apps.values()] == [1, 1]
+
+
+async def test_a_get_whose_target_dies_is_answered_by_another(real: RealWorld) -> None:
+    await two_targets(real)
+    real.apps["web-1"].die_on = "GET"
+    assert [(await ask(real.port)).body for _ in range(2)] == ["web-2", "web-2"]
+    assert real.apps["web-1"].seen["GET"] == 1
+
+
+async def test_with_retry_off_a_request_is_sent_once_whatever_its_method(real: RealWorld) -> None:
+    await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(retry="off"),)))
+    await admit(real, await real.target(1), await real.target(2))
+    await ask(real.port)  # a connection that could be reused
+    for app in real.apps.values():
+        app.die_on = "GET"
+    assert [(await ask(real.port)).status for _ in range(2)] == [502, 502]
+
+
+async def test_statuses_are_those_of_an_alb(real: RealWorld) -> None:
+    await real.balancer.configure("shop", a_routing(real.port))
+    assert (await ask(real.port)).status == 503, "nothing registered"
+    one = await real.target(1)
+    await admit(real, one)
+    real.apps["web-1"].status = 503
+    assert (await ask(real.port)).status == 503, "the app's own"
+    assert (await ask(real.port, "TRACE")).status == 405
+    real.apps["web-1"].kill()
+    assert (await ask(real.port)).status == 502, "every connection refused"
+
+
+async def test_only_the_token_tells_who_answered_and_no_target_sees_it(real: RealWorld) -> None:
+    await two_targets(real)
+    told = await ask(real.port, headers={"X-Fairlead-Check": TOKEN})
+    assert told.headers["x-fairlead-instance"] == told.body
+    for headers in ({}, {"X-Fairlead-Check": "wrong"}, {"X-Fairlead-Check": TOKEN + ","}):
+        assert "x-fairlead-instance" not in (await ask(real.port, headers=headers)).headers
+    seen = [headers for app in real.apps.values() for _, headers in app.requests]
+    assert len(seen) == 4
+    assert not any("x-fairlead-check" in headers for headers in seen)
+    assert all(headers["x-forwarded-proto"] == "http" and "x-amzn-trace-id" in headers for headers in seen)
+
+
+async def test_a_check_asks_exactly_for_what_was_written(real: RealWorld) -> None:
+    path = "/he'al\"th\\?a=%[env(HOME)]&b=$HOME${HOME}#{};x"
+    group = a_group(health_check=a_check(path=path, host="shop.test:81"))
+    await real.balancer.configure("shop", a_routing(real.port, groups=(group,)))
+    one = await real.target(1)
+    await real.balancer.register(one)
+    app = real.apps["web-1"]
+    await real.until(lambda _: bool(app.checks), "a check")
+    asked, headers = app.checks[0]
+    assert (asked, headers["host"]) == (path, "shop.test:81")
+
+
+async def test_a_target_on_a_unix_socket_in_a_strange_folder_serves_as_dynamic_and_as_static_server(
+    real: RealWorld,
+) -> None:
+    folder = Path(real.home, "a b'c\"d\\e;f#g{h}%[x]é")
+    folder.mkdir()
+    await real.balancer.configure("shop", a_routing(real.port))
+    one = await real.target(1, path=str(folder / "http.sock"))
+    await admit(real, one)
+    assert await real.send(2) == ["web-1"] * 2
+    await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(deregistration_delay=3.0),)))
+    assert await real.send(2) == ["web-1"] * 2
+
+
+async def test_a_request_that_outlives_a_reload_still_counts_in_its_draining_target(real: RealWorld) -> None:
+    await real.balancer.configure("shop", a_routing(real.port))
+    one = await real.target(1)
+    await admit(real, one)
+    real.apps["web-1"].delay = 0.7
+    slow = asyncio.create_task(ask(real.port), name="slow request")
+    await real.until(lambda report: report.targets[0].sessions == 1, "the request inside")
+    await real.balancer.drain(GROUP, one.id)
+    await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(deregistration_delay=3.0),)))
+    seen = report_of(await real.balancer.observe(), one)
+    assert seen is not None
+    assert (seen.mode, seen.sessions) == ("draining", 1)
+    assert len(real.pids) == 2
+    # A daemon that comes now cannot ask the old process: it does not take the target for idle.
+    draining = replace(one, mode="draining")
+    routing = a_routing(real.port, groups=(a_group(deregistration_delay=3.0),))
+    await real.restart_daemon(Traffic(routings=(routing,), targets=(draining,)))
+    seen = report_of(await real.balancer.observe(), one)
+    assert seen is not None
+    assert seen.sessions == 1
+    assert (await slow).status == 200
+    await real.until(lambda report: report.targets[0].sessions == 0, "the target idle")
+    await real.until(lambda _: len(real.pids) == 1, "the old HAProxy gone")
+
+
+async def test_a_request_that_outlives_the_last_listener_still_counts_in_its_target(real: RealWorld) -> None:
+    await two_targets(real)
+    for app in real.apps.values():
+        app.delay = 0.4
+    slow = asyncio.create_task(ask(real.port), name="slow request")
+    await real.until(lambda report: any(target.sessions for target in report.targets), "the request inside")
+    await real.balancer.configure("shop", a_routing(listeners=()))
+    report = await real.balancer.observe()
+    assert [node.state for node in report.nodes] == ["stopped"]
+    assert sum(target.sessions for target in report.targets) == 1
+    assert not any(target.up for target in report.targets)
+    assert (await slow).status == 200
+    await real.until(lambda seen: not any(target.sessions for target in seen.targets), "idle targets")
+
+
+async def test_deregistering_ends_what_runs_inside(real: RealWorld) -> None:
+    await two_targets(real)
+    for app in real.apps.values():
+        app.delay = 30.0
+    waiting = asyncio.create_task(ask(real.port, "POST"), name="endless request")
+    report = await real.until(lambda seen: any(target.sessions for target in seen.targets), "the request inside")
+    (busy,) = [target for target in report.targets if target.sessions]
+    await real.balancer.drain(GROUP, busy.id)
+    await real.balancer.deregister(GROUP, busy.id)
+    assert (await waiting).status == 502
+    assert len((await real.balancer.observe()).targets) == 1
+
+
+async def test_stop_ends_processes_that_are_still_leaving(real: RealWorld) -> None:
+    await two_targets(real)
+    for app in real.apps.values():
+        app.delay = 30.0
+    waiting = asyncio.create_task(ask(real.port), name="endless request")
+    await real.until(lambda seen: any(target.sessions for target in seen.targets), "the request inside")
+    await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(deregistration_delay=3.0),)))
+    await real.restart_daemon(Traffic(routings=(a_routing(real.port),)))
+    assert len(real.pids) >= 2
+    await real.balancer.stop()
+    assert real.pids == set()
+    assert [path.name for path in Path(real.folder).iterdir()] == ["state"]
+    with pytest.raises((OSError, EOFError)):
+        await waiting
+
+
+async def test_a_haproxy_that_does_not_answer_is_ended_before_another_one_starts(real: RealWorld) -> None:
+    await two_targets(real)
+    await real.balancer.close()
+    frozen = real.pid
+    os.kill(frozen, signal.SIGSTOP)
+    targets = (a_target(1, address=real.apps["web-1"].address, mode="in_service"),)
+    real.balancer = real.node()
+    await real.balancer.start(Traffic(routings=(a_routing(real.port),), targets=targets))
+    assert frozen not in real.pids
+    assert await real.send(2) == ["web-1"] * 2
+
+
+async def test_a_daemon_killed_before_it_recorded_a_start_finds_the_haproxy_all_the_same(real: RealWorld) -> None:
+    await two_targets(real)
+    before = real.pid
+    for record in Path(real.folder).glob("*.json"):
+        record.unlink()
+    targets = (a_target(1, address=real.apps["web-1"].address, mode="in_service"),)
+    async with Load(real.port) as load:
+        await real.restart_daemon(Traffic(routings=(a_routing(real.port),), targets=targets))
+    assert load.lost == {}
+    assert before not in {known.identity.pid for known in real.files.running().values() if not known.leaving}
+    assert await real.send(2) == ["web-1"] * 2
+
+
+async def test_a_port_that_is_taken_names_the_process(real: RealWorld) -> None:
+    port = free_port()
+    script = f"import socket,time; s=socket.create_server(('127.0.0.1',{port})); print(flush=True); time.sleep(60)"
+    other = await asyncio.create_subprocess_exec("python3", "-c", script, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        await other.stdout.readline()
+        with pytest.raises(PortInUse) as refusal:
+            await real.balancer.reserve("shop", (Listener(port=port, default="web"),))
+        assert refusal.value.what == f"port {port} on 127.0.0.1 is taken"
+        assert f"process {other.pid} (python3" in refusal.value.why
+        assert "load_balancer.listeners" in refusal.value.next_step
+    finally:
+        other.kill()
+        await other.wait()
+
+
+async def test_a_port_of_another_home_names_that_home(real: RealWorld, programs: str) -> None:
+    await real.balancer.configure("shop", a_routing(real.port))
+    other = RealWorld(programs)
+    await other.open()
+    try:
+        with pytest.raises(PortInUse) as refusal:
+            await other.balancer.configure("shop", a_routing(real.port))
+        # This test's own process holds the socket, too, and may be the one that is named.
+        assert f"fairlead home {real.home}" in refusal.value.why or f"process {os.getpid()}" in refusal.value.why
+        assert "shop" not in str(other.pids)
+    finally:
+        await other.close()
+
+
+async def test_a_listener_that_is_removed_refuses_and_the_others_go_on(real: RealWorld) -> None:
+    second = free_port()
+    listeners = tuple(Listener(port=port, default="web") for port in (real.port, second))
+    await real.balancer.configure("shop", a_routing(listeners=listeners))
+    await admit(real, await real.target(1))
+    async with Load(real.port) as load:
+        assert await real.listens(second)
+        await real.balancer.configure("shop", a_routing(real.port))
+        assert not await real.listens(second)
+        await real.balancer.configure("shop", a_routing(listeners=listeners))
+        assert (await ask(second)).status == 200
+    assert load.lost == {}
+
+
+async def test_ipv6_and_wildcard_listeners_work_and_survive_a_kill(real: RealWorld) -> None:
+    need(Path("/proc/net/if_inet6").read_text(), "this machine has no IPv6")
+    ports = [free_port() for _ in range(3)]
+    addresses = ("::1", "::", "0.0.0.0")
+    listeners = tuple(
+        Listener(port=port, default="web", address=address) for port, address in zip(ports, addresses, strict=True)
+    )
+    await real.balancer.configure("shop", a_routing(listeners=listeners))
+    await admit(real, await real.target(1))
+    before = real.pid
+    await real.kill_node()
+    await real.until(lambda report: report.known and report.nodes[0].pid != before, "a new HAProxy")
+    reached = [await ask(port, host=host) for port, host in
+               ((ports[0], "::1"), (ports[1], "::1"), (ports[1], "127.0.0.1"), (ports[2], "127.0.0.1"))]  # fmt: skip
+    assert [answer.status for answer in reached] == [200] * 4
+
+
+async def test_a_cancelled_change_is_finished_all_the_same(real: RealWorld) -> None:
+    changing = asyncio.create_task(real.balancer.configure("shop", a_routing(real.port)), name="configure")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    changing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
+    assert (await real.balancer.observe()).nodes[0].state == "running"
+    assert len(real.pids) == 1
+
+
+async def test_haproxy_has_a_clean_environment_with_the_home(real: RealWorld) -> None:
+    await real.balancer.configure("shop", a_routing(real.port))
+    variables = [one for one in Path(f"/proc/{real.pid}/environ").read_bytes().split(b"\0") if one]
+    ours = [one for one in variables if not one.startswith(b"HAPROXY_")]
+    assert ours == [f"FAIRLEAD_HOME={real.home}".encode()]
+    assert Path(real.folder).stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o077 == 0 for file in Path(real.folder).iterdir())
+
+
+async def test_as_root_haproxy_gives_up_its_rights_and_still_comes_back(programs: str) -> None:
+    need(os.geteuid() == 0, "only root can start HAProxy as another user")
+    world = RealWorld(programs, user=(65534, 65534))
+    await world.open()
+    try:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1))
+        before = world.pid
+        assert "Uid:\t65534\t65534\t65534\t65534" in Path(f"/proc/{before}/status").read_text()
+        await world.kill_node()
+        await world.until(lambda report: report.known and report.nodes[0].pid != before, "a new HAProxy")
+        target = a_target(1, address=world.apps["web-1"].address, mode="in_service")
+        after = world.pid
+        await world.restart_daemon(Traffic(routings=(a_routing(world.port),), targets=(target,)))
+        assert world.pid == after
+        assert await world.send(2) == ["web-1"] * 2
+    finally:
+        await world.close()
+
+
+def fill_up(folder: Path) -> None:
+    with suppress(OSError), (folder / "fill").open("ab", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
+async def test_on_a_full_disk_targets_still_change_and_haproxy_still_comes_back(real: RealWorld) -> None:
+    folder = Path(real.home, "small")
+    folder.mkdir()
+    mounted = await asyncio.create_subprocess_exec(
+        "mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(folder), stderr=asyncio.subprocess.DEVNULL
+    )
+    need(await mounted.wait() == 0, "only root with mount rights can make a small disk")
+    small = HaproxyNode(folder=str(folder), programs=str(Path(real.home, "p")), home=real.home, fd_limit=4096, cpus=2)
+    try:
+        await small.start(Traffic())
+        port = free_port()
+        await small.configure("other", a_routing(port, stack="other"))
+        fill_up(folder)
+        app = await App("web-9").listen()
+        await small.register(a_target(9, group="other.web", address=app.address, mode="in_service"))
+        assert (await ask(port)).status == 200
+        before = (await small.observe()).nodes[0].pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        assert (await ask(port)).status == 200
+        after = (await small.observe()).nodes[0].pid
+        assert after != before
+        app.kill()
+    finally:
+        await small.stop()
+        await small.close()
+        unmounted = await asyncio.create_subprocess_exec("umount", str(folder))
+        assert await unmounted.wait() == 0
+
+
+async def test_a_target_marked_down_by_mistake_is_back_with_its_fail_open_server_after_a_check(real: RealWorld) -> None:
+    await real.balancer.configure("shop", a_routing(real.port))
+    one = await real.target(1)
+    await admit(real, one)
+    await real.balancer.mark_down(GROUP, one.id)
+    assert (await ask(real.port)).status in (502, 503)
+    await real.until(is_up(one), "the target back in rotation")
+    await real.sicken(one)
+    await real.until(is_down(one), "the target out of rotation")
+    assert await real.send(2) == ["web-1"] * 2, "fail-open"
+
+
+async def test_a_frozen_haproxy_makes_the_targets_unknown_and_a_change_of_that_time_is_made_up_for(
+    real: RealWorld,
+) -> None:
+    await two_targets(real)
+    frozen = real.pid
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        draining = asyncio.create_task(real.balancer.drain(GROUP, "web-1"), name="drain")
+        report = await real.balancer.observe()
+        assert report.known is False or draining.done()
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    await asyncio.gather(draining, return_exceptions=True)
+    await real.until(lambda seen: seen.known, "an answer")
+    assert await real.send(4) == ["web-2"] * 4
+    assert real.pids == {frozen}
+
+
+async def test_a_haproxy_that_cannot_be_started_is_tried_again_until_it_can(real: RealWorld, haproxy: str) -> None:
+    sick, wrapper = Path(real.home, "sick"), Path(real.home, "haproxy")
+    wrapper.write_text(
+        f'#!/bin/sh\n[ -e {sick} ] && [ "$1" = -D ] && echo "[ALERT] no" >&2 && exit 1\nexec {haproxy} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    node = HaproxyNode(
+        folder=f"{real.home}/run/other", programs=real.home, home=real.home, fd_limit=4096, cpus=1,
+        binary_override=str(wrapper),
+    )  # fmt: skip
+    await node.start(Traffic())
+    await node.configure("shop", a_routing(real.port))
+    app = await App("web-1").listen()
+    await node.register(a_target(1, address=app.address, mode="in_service"))
+    (before,) = (await node.observe()).nodes
+    assert before.pid is not None
+    sick.touch()
+    os.kill(before.pid, signal.SIGKILL)
+    await until(node, lambda report: not report.known and report.nodes[0].state == "starting", "the node's death")
+    with pytest.raises(BalancerError, match="did not start"):
+        await node.mark_down(GROUP, "web-1")
+    waiting = asyncio.create_task(ask(real.port), name="request while HAProxy is away")
+    sick.unlink()
+    await until(node, lambda report: report.known and report.nodes[0].pid != before.pid, "a new HAProxy")
+    await until(node, lambda report: report.targets[0].up, "the target in rotation")
+    assert (await waiting).status in (200, 502, 503), "held in the queue, not refused"
+    app.kill()
+    await node.stop()
+    await node.close()
+
+
+async def test_what_haproxy_refuses_is_told_in_its_words(real: RealWorld) -> None:
+    await two_targets(real)
+    broken = Path(real.home, "haproxy-that-refuses")
+    broken.write_text(
+        "#!/bin/sh\n[ \"$1\" = -v ] && echo 'HAProxy version 2.9.1 2024' && exit 0\n"
+        "echo '[ALERT]    (1) : config : parsing: no such thing' >&2; exit 1\n"
+    )
+    broken.chmod(0o755)
+    node = HaproxyNode(
+        folder=f"{real.home}/run/other", programs=real.home, home=real.home, fd_limit=4096, cpus=1,
+        binary_override=str(broken),
+    )  # fmt: skip
+    await node.start(Traffic())
+    with pytest.raises(BalancerError, match="no such thing"):
+        await node.configure("shop", a_routing(port := free_port()))
+    assert not await real.listens(port)
+    await node.stop()
+    await node.close()

@@ -1,0 +1,130 @@
+"""The laws of membership, on a model of how HAProxy takes commands (haproxy.md sections 3.1 to 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.haproxy.commands import Command, ServerState
+from fairlead.haproxy.membership import admission, differences, group_of, level, mark_down, strangers
+from fairlead.haproxy.servers import CHECKED, OPEN, Member
+from tests.haproxy.builders import GROUP, a_group, a_target
+
+GROUPS = {GROUP: a_group()}
+ROLES = (*CHECKED, OPEN)
+
+
+class Model:
+    """Servers as HAProxy keeps them. `health down` does nothing in maintenance; leaving maintenance means UP, unless
+    by drain, where health stays as it was set. `exposed`: servers that could have got a request so far."""
+
+    def __init__(self, states: dict[tuple[str, str], ServerState]) -> None:
+        self.states = dict(states)
+        self.admin = {key: "drain" if state.closed else "ready" for key, state in states.items()}
+        self.exposed: set[tuple[str, str]] = set()
+
+    def take(self, commands: list[Command]) -> None:
+        for one in commands:
+            words = one.line.split(" ")
+            backend, name = words[2].split("/")
+            self._one(words, (backend, name))
+            self.exposed |= {key for key, state in self.states.items() if state.running and not state.closed}
+
+    def _one(self, words: list[str], key: tuple[str, str]) -> None:
+        if words[0] == "add":
+            assert key not in self.states
+            self.states[key] = ServerState(*key, running=False, closed=True, weight=1)
+            self.admin[key] = "maint"
+            return
+        state = self.states[key]
+        match words:
+            case ["set", "server", _, "state", mode]:
+                running = True if self.admin[key] == "maint" and mode != "maint" else state.running
+                self.admin[key] = mode
+                self.states[key] = replace(state, running=running, closed=mode != "ready")
+            case ["set", "server", _, "health", direction]:
+                if self.admin[key] != "maint":
+                    self.states[key] = replace(state, running=direction == "up")
+            case ["enable", "health", _]:
+                pass
+            case _:
+                raise AssertionError(words)
+
+
+def a_member(number: int = 1, mode: str = "initial", down: bool = False) -> Member:
+    return Member(target=a_target(number, mode=mode), down=down)
+
+
+MEMBERS = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from(["initial", "in_service", "draining"]), st.booleans()),
+    unique_by=lambda fields: fields[0],
+).map(lambda all_fields: [a_member(*fields) for fields in all_fields])
+
+WORLDS = st.dictionaries(
+    st.tuples(st.sampled_from([GROUP + role for role in ROLES]), st.sampled_from([f"web-{n}" for n in range(1, 7)])),
+    st.tuples(st.booleans(), st.booleans()),
+).map(
+    lambda world: {key: ServerState(*key, running=run, closed=closed, weight=1) for key, (run, closed) in world.items()}
+)
+
+
+@given(members=MEMBERS, world=WORLDS)
+def test_a_second_comparison_finds_nothing(members: list[Member], world: dict[tuple[str, str], ServerState]) -> None:
+    model = Model(world)
+    model.take(differences(GROUPS, members, model.states))
+    assert differences(GROUPS, members, model.states) == []
+
+
+@given(members=MEMBERS)
+def test_who_has_passed_no_check_is_never_exposed(members: list[Member]) -> None:
+    model = Model({})
+    model.take(differences(GROUPS, members, {}))
+    trusted = {member.target.id for member in members if member.trusted}
+    assert {name for _, name in model.exposed} == trusted
+
+
+@given(members=MEMBERS, world=WORLDS)
+def test_who_drains_ends_up_closed_everywhere(members: list[Member], world: dict[tuple[str, str], ServerState]) -> None:
+    model = Model(world)
+    model.take(differences(GROUPS, members, model.states))
+    draining = {member.target.id for member in members if member.target.mode == "draining"}
+    assert all(state.closed for (_, name), state in model.states.items() if name in draining)
+
+
+def test_an_admitted_target_gets_requests_from_all_three_backends() -> None:
+    model = Model({})
+    model.take(differences(GROUPS, [a_member()], {}))
+    assert model.exposed == set()
+    admitted = a_member(mode="in_service")
+    model.take([*differences(GROUPS, [admitted], model.states), *admission(admitted)])
+    assert model.exposed == {(GROUP + role, "web-1") for role in ROLES}
+
+
+def test_a_target_marked_down_is_out_of_all_three_backends() -> None:
+    serving = a_member(mode="in_service")
+    model = Model({})
+    model.take(differences(GROUPS, [serving], {}))
+    gone = replace(serving, down=True)
+    for _ in range(2):
+        model.take([*differences(GROUPS, [gone], model.states), *mark_down(gone)])
+        assert not any(state.running and not state.closed for state in model.states.values())
+
+
+def test_servers_that_nobody_wants_are_told() -> None:
+    world = {(GROUP + role, "web-9"): ServerState(GROUP + role, "web-9", True, False, 1) for role in ROLES}
+    assert strangers([(GROUP, "web-1")], world) == [(GROUP + role, "web-9") for role in ROLES]
+    assert strangers([(GROUP, "web-9")], world) == []
+
+
+def test_levelling_sets_all_weights_to_two_before_any_to_one() -> None:
+    assert [one.line for one in level(GROUP, ["web-2", "web-1"])] == [
+        f"set server {GROUP}/web-{number} weight {weight}" for weight in (2, 1) for number in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_backend_tells_its_group(role: str) -> None:
+    assert group_of(GROUP + role) == GROUP
