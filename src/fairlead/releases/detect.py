@@ -1,0 +1,105 @@
+"""Asks the runner, in the release's own interpreter, what kind of app `app:` names; and keeps the runner's copy.
+
+In: an environment, the copied source, the service. Out: `asgi`, `wsgi` or `rsgi`, or a BuildError at the place of
+`app:`. The app is imported there, with its side effects, as the user that will run it and with the variables that it
+will have (where `${instance.*}` stands, a stand-in), so an import that fails fails now and not at every launch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Literal, cast
+
+from fairlead.aiokit.programs import Finished, run
+from fairlead.core.model import App, Service
+from fairlead.errors import BuildError
+from fairlead.releases.access import User
+from fairlead.releases.folders import make_folders
+
+Interface = Literal["asgi", "wsgi", "rsgi"]
+
+PATIENCE = 20.0
+"""Seconds for the app to be imported."""
+
+SHOWN_LINES = 15
+"""Of what the app wrote while it was imported, at the end of an error."""
+
+
+def runner_copy(programs: str) -> str:
+    """The runner's path under the home, readable by every user, in a folder named by its content."""
+    with open(os.path.join(os.path.dirname(__file__), "runner.py"), "rb") as file:
+        content = file.read()
+    folder = f"{programs}/runner-{hashlib.sha256(content).hexdigest()[:12]}"
+    path = f"{folder}/runner.py"
+    if not os.path.exists(path):
+        make_folders(folder, 0o755)
+        with open(f"{path}.new", "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(f"{path}.new", 0o644)
+        os.rename(f"{path}.new", path)
+    return path
+
+
+async def detect(
+    service: Service,
+    *,
+    python: str,
+    runner: str,
+    source: str,
+    environment: Mapping[str, str],
+    user: User | None,
+    place: str,
+    ignored: tuple[str, ...],
+) -> Interface:
+    """The interface of the service's app. environment: the instance's variables; `${instance.*}` is filled in here."""
+    assert isinstance(service.program, App)
+    target = service.program.target
+    filled = {name: _stand_in(value, service.name) for name, value in environment.items()}
+    argv = [python, runner, target, "--detect"]
+    finished = await run(argv, cwd=source, env=filled, timeout=PATIENCE, user=user)
+    answer = _answer(finished)
+    if finished.timed_out:
+        why = f"importing it did not end within {PATIENCE:.0f} s"
+        mend = "start servers and long work in the app's own start-up, not when its module is imported"
+        raise BuildError(f"cannot serve {target}", why, mend, place=place, detail=_tail(finished))
+    if answer.get("interface") in ("asgi", "wsgi", "rsgi"):
+        return cast(Interface, answer["interface"])
+    if answer.get("error"):
+        raise BuildError(f"cannot serve {target}", answer["error"], "correct `app:`", place=place)
+    why = answer.get("exception") or f"importing it ended the program with status {finished.status}"
+    raise BuildError(f"cannot import {target}", why, _mend(why, ignored), place=place, detail=_tail(finished))
+
+
+def _answer(finished: Finished) -> dict[str, str]:
+    try:
+        answer = json.loads(finished.stdout.decode().strip().rpartition("\n")[2])
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in answer.items()} if isinstance(answer, dict) else {}
+
+
+def _tail(finished: Finished) -> str:
+    lines = [line for line in finished.output.splitlines() if not line.startswith(('{"error"', '{"interface"'))]
+    return "\n".join(lines[-SHOWN_LINES:])
+
+
+def _mend(why: str, ignored: tuple[str, ...]) -> str:
+    missing = re.search(r"No module named '([^'.]+)", why)
+    if missing and missing[1] in ignored:
+        return f"the folder {missing[1]} is left out by .gitignore: take it out of there, or install it as a dependency"
+    if missing:
+        return f"add the package that holds `{missing[1]}` to requirements.txt, or to pyproject.toml and uv.lock"
+    return "correct the app, then run `fairlead up` again"
+
+
+def _stand_in(value: str, service: str) -> str:
+    """`value` as some instance would see it, without naming one that exists."""
+    for name, text in (("id", f"{service}-0"), ("port", "0"), ("socket", "/nonexistent/http.sock"), ("zone", "a")):
+        value = value.replace(f"${{instance.{name}}}", text)
+    return value

@@ -1,0 +1,105 @@
+"""Folders of a home that appear whole or not at all: made, marked complete, renamed into place, removed.
+
+A folder built where it stays (an environment, a server) is complete when it holds `COMPLETE`, written last; one built
+elsewhere (a release) is complete because its final name exists. What a crash leaves is known by the lack of either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from typing import Any
+
+from fairlead.releases.access import User
+
+COMPLETE = ".complete"
+READ_ONLY = 0o555
+PASSABLE = 0o711
+
+
+def make_folders(path: str, mode: int = PASSABLE, owner: User | None = None) -> None:
+    """Make `path` with `mode`, whatever the umask, and passable folders above it; `owner` gets `path` itself."""
+    missing = []
+    above = path
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    for folder in reversed(missing):
+        os.mkdir(folder)
+        os.chmod(folder, mode if folder == path else PASSABLE)
+    if owner is not None and os.stat(path).st_uid != owner[0]:
+        os.chown(path, *owner)
+
+
+def is_complete(folder: str) -> bool:
+    return os.path.lexists(os.path.join(folder, COMPLETE))
+
+
+def mark_complete(folder: str) -> None:
+    """Everything below `folder` reaches the disk first, then the mark."""
+    # One sync of all file systems: uv wrote hundreds of files by hand over hand, and none of them itself.
+    os.sync()
+    # EXCL and NOFOLLOW: the folder's owner may be less than we are.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(os.path.join(folder, COMPLETE), flags, 0o644)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str, fields: dict[str, Any]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(fields, file, indent=2, sort_keys=True)
+        file.write("\n")
+
+
+def sync_tree(folder: str) -> None:
+    """Every file and folder below `folder`, and itself, reach the disk."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(where, name)
+            if not os.path.islink(path):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                os.fsync(descriptor)
+                os.close(descriptor)
+        sync_folder(where)
+
+
+def close_folders(folder: str) -> None:
+    """Take the write bits off every folder from `folder` down; the files are read-only already."""
+    for where, _, _ in os.walk(folder):
+        os.chmod(where, READ_ONLY)
+
+
+def publish(stage: str, final: str) -> None:
+    """Give a finished folder its name, for good. A leftover of that name, which nobody recorded, goes first."""
+    sync_tree(stage)
+    remove(final)
+    os.rename(stage, final)
+    sync_folder(os.path.dirname(final))
+
+
+def remove(folder: str) -> None:
+    """Remove a tree, read-only folders included; one that is not there is fine."""
+    if not os.path.lexists(folder):
+        return
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        os.unlink(folder)
+        return
+    if os.geteuid():
+        for where, names, _ in os.walk(folder):
+            for name in [*names, "."]:
+                path = os.path.join(where, name)
+                if not os.path.islink(path):
+                    os.chmod(path, stat.S_IRWXU)
+    shutil.rmtree(folder)
