@@ -1,0 +1,211 @@
+"""Phase three of a cycle: one action at a time, made true outside.
+
+The law of each step: what must survive a crash is recorded before the act that needs it (an intent before a launch, the
+SIGTERM before it is sent, the retirement before the drain), and an end is recorded after nothing is left. So a daemon
+that dies between any two lines finds, when it comes back, a world from which the same decision leads on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import singledispatchmethod
+
+from fairlead.control.clock import Clock
+from fairlead.control.journal import Journal
+from fairlead.core import plan as plans
+from fairlead.core.desired import StackRecord
+from fairlead.core.launch import Surroundings, start_of
+from fairlead.core.layout import Layout
+from fairlead.core.lifecycle import advance
+from fairlead.core.observed import InstanceRecord
+from fairlead.core.traffic import Routing, Target
+from fairlead.engines.base import Engine, LaunchOrder
+from fairlead.errors import EngineError, NotFound
+from fairlead.haproxy.base import Balancer
+from fairlead.store.database import Store
+
+
+class Applier:
+    """Does the actions of one stack that touch instances and the balancer; the loop does those that end deployments."""
+
+    def __init__(
+        self,
+        stack: str,
+        *,
+        store: Store,
+        engine: Engine,
+        balancer: Balancer,
+        journal: Journal,
+        clock: Clock,
+        layout: Layout,
+        around: Surroundings,
+    ) -> None:
+        self._stack, self._store, self._engine, self._balancer = stack, store, engine, balancer
+        self._journal, self._clock, self._layout, self._around = journal, clock, layout, around
+        self.configured: Routing | None = None
+        """The routing that the balancer last accepted for this stack."""
+
+    @singledispatchmethod
+    async def apply(self, action: plans.Action) -> None:
+        raise NotImplementedError(f"no step for {type(action).__name__}")
+
+    @apply.register
+    async def _(self, action: plans.Configure) -> None:
+        await self._balancer.configure(self._stack, action.routing)
+        self.configured = action.routing
+
+    @apply.register
+    async def _(self, action: plans.Launch) -> None:
+        release = self._store.release(self._stack, action.service, action.release)
+        if release is None:
+            raise NotFound(f"release {action.release} of {action.service} is not in the store")
+        taken = frozenset(record.address for record in self._store.all_live())
+        record = InstanceRecord(
+            stack=self._stack,
+            service=action.service,
+            id=action.instance,
+            number=action.number,
+            release=action.release,
+            zone=action.zone,
+            address=self._engine.reserve(self._stack, action.instance, release.address, taken),
+            state="pending",
+            boot=self._clock.boot,
+            launched_at=self._clock.now(),
+            started_at=self._clock.wall(),
+            cause=action.reason,
+        )
+        self._store.save_instance(record)
+        self._tell("launched", record, f"{record.id} launched: {action.reason}")
+        await self._launch(record)
+
+    @apply.register
+    async def _(self, action: plans.Start) -> None:
+        # Its grace period begins now: the daemon that wrote the intent may have died an hour ago.
+        record = replace(
+            self._record(action.instance),
+            boot=self._clock.boot,
+            launched_at=self._clock.now(),
+            started_at=self._clock.wall(),
+        )
+        self._store.save_instance(record)
+        await self._launch(record)
+
+    @apply.register
+    async def _(self, action: plans.Register) -> None:
+        await self._register(self._record(action.instance))
+
+    @apply.register
+    async def _(self, action: plans.Admit) -> None:
+        record = self._record(action.instance)
+        await self._balancer.admit(f"{self._stack}.{record.service}", record.id)
+        if record.state == "pending":
+            now = self._clock.now()
+            self._store.save_instance(advance(record, "admit", now))
+            took = now - record.launched_at
+            self._tell("in_service", record, f"{record.id} in service after {took:.1f} s: {action.reason}")
+
+    @apply.register
+    async def _(self, action: plans.MarkDown) -> None:
+        record = self._record(action.instance)
+        await self._balancer.mark_down(f"{self._stack}.{record.service}", record.id)
+
+    @apply.register
+    async def _(self, action: plans.Retire) -> None:
+        record = self._record(action.instance)
+        retired = advance(record, "retire", self._clock.now(), why=action.reason, failed_start=action.failed_start)
+        self._store.save_instance(retired)
+        self._tell("terminating", record, f"{record.id} terminating: {action.reason}")
+        await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
+
+    @apply.register
+    async def _(self, action: plans.Drain) -> None:
+        record = self._record(action.instance)
+        await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
+
+    @apply.register
+    async def _(self, action: plans.Deregister) -> None:
+        record = self._record(action.instance)
+        await self._balancer.deregister(f"{self._stack}.{record.service}", record.id)
+        self._store.save_instance(advance(record, "deregister", self._clock.now()))
+
+    @apply.register
+    async def _(self, action: plans.Stop) -> None:
+        record = self._record(action.instance)
+        self._store.save_instance(advance(record, "stop", self._clock.now()))
+        await self._engine.stop(self._stack, record.id)
+
+    @apply.register
+    async def _(self, action: plans.Kill) -> None:
+        record = self._record(action.instance)
+        self._tell("killed", record, f"{record.id} killed: {action.reason}")
+        await self._engine.kill(self._stack, record.id)
+
+    @apply.register
+    async def _(self, action: plans.End) -> None:
+        record = self._record(action.instance)
+        await self._engine.clear(self._stack, record.id)
+        self._store.save_instance(advance(record, "end", self._clock.now(), outcome=action.outcome))
+        how = str(action.outcome)
+        why = f" ({record.why})" if record.why and record.why != how else ""
+        self._tell("ended", record, f"{record.id} {how}{why}")
+
+    @apply.register
+    async def _(self, action: plans.EndStranger) -> None:
+        await self._engine.kill(self._stack, action.instance)
+        await self._engine.clear(self._stack, action.instance)
+        self._journal.event(
+            self._stack, "ended", f"{action.instance} killed: {action.reason}", instance=action.instance
+        )
+
+    async def _launch(self, record: InstanceRecord) -> None:
+        release = self._store.release(self._stack, record.service, record.release)
+        if release is None:
+            raise NotFound(f"release {record.release} of {record.service} is not in the store")
+        start = start_of(release, record, self._layout, self._around)
+        order = LaunchOrder(
+            stack=self._stack,
+            id=record.id,
+            argv=start.argv,
+            environment=start.environment,
+            working_folder=start.working_folder,
+            address=record.address,
+        )
+        try:
+            await self._engine.launch(order)
+        except EngineError as error:
+            self._tell("problem", record, f"{record.id} could not be launched: {error}")
+            why = str(error)
+            self._store.save_instance(advance(record, "retire", self._clock.now(), why=why, failed_start=True))
+            return
+        await self._register(record)
+
+    async def _register(self, record: InstanceRecord) -> None:
+        group = f"{self._stack}.{record.service}"
+        await self._balancer.register(
+            Target(group=group, id=record.id, number=record.number, address=record.address, mode="initial")
+        )
+
+    def _record(self, instance: str) -> InstanceRecord:
+        for record in self._store.instances(self._stack):
+            if record.id == instance:
+                return record
+        raise NotFound(f"instance {instance} of stack {self._stack} has no live record")
+
+    def _tell(self, kind: str, record: InstanceRecord, text: str) -> None:
+        self._journal.event(self._stack, kind, text, service=record.service, instance=record.id)
+
+
+def targets_of(wanted: StackRecord, records: tuple[InstanceRecord, ...]) -> tuple[Target, ...]:
+    """The targets that the balancer should have for these live records: what a restarted daemon hands it."""
+    modes = {"pending": "initial", "in_service": "in_service", "terminating": "draining"}
+    return tuple(
+        Target(
+            group=f"{wanted.name}.{record.service}",
+            id=record.id,
+            number=record.number,
+            address=record.address,
+            mode=modes[record.state],  # type: ignore[arg-type]
+        )
+        for record in records
+        if record.deregistered_at is None
+    )

@@ -1,0 +1,105 @@
+"""Phase one of a cycle: everything a decision may see, read once, as one frozen snapshot.
+
+The only memory kept here is since when a target has been down, and which health was last told: both may be lost.
+"""
+
+from __future__ import annotations
+
+from fairlead.control.clock import Clock
+from fairlead.core.desired import StackRecord
+from fairlead.core.health import TargetHealth, explain, target_health
+from fairlead.core.model import HealthCheck
+from fairlead.core.observed import Instance, InstanceRecord, Observed, Process
+from fairlead.core.reconcile import service_of
+from fairlead.core.traffic import BalancerReport, Routing, TargetReport
+from fairlead.engines.base import Engine
+from fairlead.haproxy.base import Balancer
+from fairlead.store.database import Store
+
+
+class Observer:
+    """Of one stack."""
+
+    def __init__(self, stack: str, store: Store, engine: Engine, balancer: Balancer, clock: Clock) -> None:
+        self._stack, self._store, self._engine, self._balancer, self._clock = stack, store, engine, balancer, clock
+        self._unhealthy_at: dict[str, float] = {}
+        self._told: dict[str, TargetHealth] = {}
+
+    async def observe(self, wanted: StackRecord, configured: Routing | None) -> Observed:
+        """The stack now. The outside is read first, the store last: a record is written before its act, so what is seen
+        outside and not in the store is nobody's."""
+        sightings = {seen.id: seen.process for seen in await self._engine.observe() if seen.stack == self._stack}
+        report = await self._balancer.observe()
+        return self._judge(wanted, configured, sightings, report)
+
+    def _judge(
+        self, wanted: StackRecord, configured: Routing | None, sightings: dict[str, Process], report: BalancerReport
+    ) -> Observed:
+        now = self._clock.now()
+        targets = {(target.group, target.id): target for target in report.targets}
+        records = self._store.instances(self._stack)
+        instances = []
+        for record in records:
+            target = targets.get((f"{self._stack}.{record.service}", record.id))
+            process = sightings.get(record.id) if record.boot == self._clock.boot else Process(alive=False)
+            unhealthy_at = self._since(record, target, now, known=report.known)
+            instances.append(Instance(record=record, process=process, target=target, unhealthy_at=unhealthy_at))
+        began = wanted.deployment.began_at if wanted.deployment and wanted.deployment.status == "in_progress" else 0.0
+        services = wanted.desired.stack.services
+        return Observed(
+            instances=tuple(instances),
+            strangers=tuple(sorted(set(sightings) - {record.id for record in records})),
+            balancer_known=report.known,
+            routing=configured,
+            starts=tuple(
+                self._store.start_history(
+                    self._stack, service.name, wanted.desired.releases[service.name].number, self._clock.boot, began
+                )
+                for service in services
+            ),
+            next_numbers=tuple(
+                (service.name, self._store.next_number(self._stack, service.name)) for service in services
+            ),
+        )
+
+    def _since(self, record: InstanceRecord, target: TargetReport | None, now: float, *, known: bool) -> float | None:
+        """Since when it has been down. Unknown is not down: while the balancer is silent, nothing changes."""
+        if known:
+            if record.state == "in_service" and target is not None and target.mode == "in_service" and not target.up:
+                self._unhealthy_at.setdefault(record.id, now)
+            else:
+                self._unhealthy_at.pop(record.id, None)
+        return self._unhealthy_at.get(record.id)
+
+    def health(self, wanted: StackRecord, observed: Observed) -> dict[str, tuple[TargetHealth, str]]:
+        """For each instance its target health, and a clause that explains it."""
+        now = self._clock.now()
+        found = {}
+        for instance in observed.instances:
+            service = service_of(wanted, instance.record.service)
+            check = service.health_check if service else HealthCheck()
+            health = target_health(instance, check, now, balancer_known=observed.balancer_known)
+            clause = explain(check, instance.target.check) if instance.target and health.reason else ""
+            found[instance.record.id] = (health, clause)
+        return found
+
+    def changes(self, wanted: StackRecord, observed: Observed) -> list[tuple[str, TargetHealth, str]]:
+        """Instances that turned healthy or unhealthy since this was last asked: (id, health, clause)."""
+        now_told = {}
+        changed = []
+        # One whose process is gone is about to be told as ended.
+        gone = {seen.record.id for seen in observed.instances if seen.process is not None and not seen.process.alive}
+        for instance, (health, clause) in self.health(wanted, observed).items():
+            if instance in gone:
+                continue
+            before = self._told.get(instance)
+            if health.state not in ("healthy", "unhealthy"):
+                now_told.update({instance: before} if before else {})
+                continue
+            now_told[instance] = health
+            if before is None and health.state == "healthy":
+                continue  # its admission was told already
+            if before is None or before.state != health.state:
+                changed.append((instance, health, clause))
+        self._told = now_told
+        return changed

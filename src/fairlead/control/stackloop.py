@@ -1,0 +1,214 @@
+"""The loop of one stack: observe, decide, apply, wait. It ends when the stack has been taken down and nothing is left.
+
+Nothing is awaited between the snapshot and the decision. Before each action it is asked whether the stack is still
+wanted as it was judged; if not, the rest of the plan is dropped and the next cycle judges anew. An error of the outside
+never ends the loop: it is told, and tried again a second later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from fairlead.control.applier import Applier
+from fairlead.control.clock import Clock
+from fairlead.control.journal import Journal
+from fairlead.control.observer import Observer
+from fairlead.core.desired import Deployment, StackRecord
+from fairlead.core.observed import Instance, Observed
+from fairlead.core.plan import GiveUp, Plan, Remove, Succeed
+from fairlead.core.reconcile import decide
+from fairlead.engines.base import Engine
+from fairlead.errors import FairleadError
+from fairlead.store.database import Store
+
+log = logging.getLogger("fairlead")
+
+PACE_IDLE = 1.0
+PACE_BUSY = 0.05
+"""Seconds between looks while an instance is on its way in or out: a target is admitted at its first passed check."""
+PACE_AFTER_ERROR = 1.0
+RUNAWAY = 50
+"""Plans in a row after which the loop slows down: no stack needs so many steps without waiting for anything."""
+
+
+class StackLoop:
+    """Owns one stack of the daemon. `wake` makes it look again now."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: Store,
+        engine: Engine,
+        observer: Observer,
+        applier: Applier,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.observer, self.applier = observer, applier
+        self._store, self._engine, self._journal, self._clock = store, engine, journal, clock
+        self._awake = asyncio.Event()
+        self._over: dict[int, asyncio.Future[Deployment]] = {}
+        self.gone = asyncio.Event()
+        """Set when the stack has been taken down and nothing of it is left."""
+        self._last_error = ""
+
+    def wake(self) -> None:
+        """Something happened: look now."""
+        self._awake.set()
+
+    async def deployment_over(self, number: int) -> Deployment:
+        """Wait for the end of deployment `number`; returns at once when it is over."""
+        record = self._store.stack(self.name)
+        deployment = record.deployment if record else None
+        if deployment and deployment.number == number and deployment.status != "in_progress":
+            return deployment
+        future = self._over.setdefault(number, asyncio.get_running_loop().create_future())
+        return await asyncio.shield(future)
+
+    async def run(self) -> None:
+        """Until the stack is removed, or the task is cancelled (the daemon leaves; everything stays as it is)."""
+        in_a_row = 0
+        while not self.gone.is_set():
+            try:
+                plan, busy = await self.cycle()
+                self._last_error = ""
+            except Exception as error:
+                self._report(error)
+                await self._wait(PACE_AFTER_ERROR)
+                continue
+            in_a_row = in_a_row + 1 if plan.actions else 0
+            if plan.actions and in_a_row < RUNAWAY:
+                await asyncio.sleep(0)
+                continue
+            pace = PACE_BUSY if busy else PACE_IDLE
+            if plan.wake_at is not None:
+                pace = min(pace, max(0.0, plan.wake_at - self._clock.now()))
+            await self._wait(pace)
+
+    async def cycle(self) -> tuple[Plan, bool]:
+        """One turn. Returns the plan, and whether something is on its way in or out."""
+        self._awake.clear()
+        wanted = self._store.stack(self.name)
+        if wanted is None:
+            self.gone.set()
+            return Plan(), False
+        observed = await self.observer.observe(wanted, self.applier.configured)
+        if self._store.stack(self.name) != wanted:
+            return Plan(), True  # it changed while we looked: judge what is wanted now
+        now = self._clock.now()
+        plan = decide(wanted, observed, now)
+        self._tell_health(wanted, observed)
+        if plan.actions:
+            self._journal.decision(wanted, observed, plan, now)
+        for action in plan.actions:
+            if self._store.stack(self.name) != wanted:
+                break
+            match action:
+                case Succeed():
+                    self._succeed(wanted)
+                case GiveUp():
+                    await self._give_up(wanted, observed, action)
+                case Remove():
+                    self._remove()
+                case _:
+                    await self.applier.apply(action)
+        return plan, _is_busy(wanted, observed)
+
+    def finish(self, wanted: StackRecord, deployment: Deployment) -> None:
+        """Tell those who wait for it that the deployment is over."""
+        future = self._over.pop(deployment.number, None)
+        if future and not future.done():
+            future.set_result(deployment)
+
+    def fail(self, wanted: StackRecord, *, reason: str, place: str = "", detail: str = "") -> None:
+        """End the running deployment without success: back to the previous revision; on a first `up`, to nothing."""
+        if wanted.deployment is None:
+            return
+        deployment = replace(wanted.deployment, status="failed", reason=reason, place=place, detail=detail)
+        if wanted.previous is None:
+            record = replace(wanted, wanted="down", deployment=deployment)
+        else:
+            record = replace(wanted, desired=wanted.previous, previous=None, deployment=deployment)
+        self._store.save_stack(record)
+        self._journal.event(self.name, "deployment_failed", f"deployment {deployment.number} failed: {reason}")
+        self.finish(record, deployment)
+        self.wake()
+
+    def _succeed(self, wanted: StackRecord) -> None:
+        if wanted.deployment is None:
+            return
+        deployment = replace(wanted.deployment, status="successful")
+        record = replace(wanted, previous=None, deployment=deployment)
+        self._store.save_stack(record)
+        took = self._clock.now() - deployment.began_at if deployment.boot == self._clock.boot else None
+        after = f" after {took:.1f} s" if took is not None else ""
+        self._journal.event(self.name, "deployment_succeeded", f"deployment {deployment.number} successful{after}")
+        self.finish(record, deployment)
+
+    async def _give_up(self, wanted: StackRecord, observed: Observed, action: GiveUp) -> None:
+        """Collect what explains the failure while the instance can still be looked at, then go back."""
+        stack = wanted.desired.stack
+        program = f"services.{action.service}.{'app' if _is_app(wanted, action.service) else 'command'}"
+        place, clauses = stack.place(program), [action.reason]
+        instance = next((seen for seen in observed.instances if seen.record.id == action.instance), None)
+        if instance is not None and instance.process is not None and instance.process.alive:
+            clauses += await self._why_silent(wanted, observed, instance)
+            answered = instance.target is not None and instance.target.check is not None
+            if answered and instance.target.check.code is not None:  # type: ignore[union-attr]
+                place = stack.place(f"services.{action.service}.health_check.path")
+        ignored = wanted.desired.releases[action.service].ignored
+        if ignored:
+            clauses.append(f"(.gitignore left out of the release: {', '.join(ignored)})")
+        tail = self._engine.log_tail(self.name, action.instance, 20) if action.instance else ""
+        self.fail(wanted, reason="; ".join(clauses), place=place, detail=tail)
+
+    async def _why_silent(self, wanted: StackRecord, observed: Observed, instance: Instance) -> list[str]:
+        _, clause = self.observer.health(wanted, observed)[instance.record.id]
+        cause = await self._engine.diagnose(self.name, instance.record.id, instance.record.address)
+        return [text for text in (clause, cause) if text]
+
+    def _remove(self) -> None:
+        self._store.remove_stack(self.name)
+        self._journal.event(self.name, "stack_down", f"{self.name} is down")
+        self.gone.set()
+
+    def _tell_health(self, wanted: StackRecord, observed: Observed) -> None:
+        services = {instance.record.id: instance.record.service for instance in observed.instances}
+        for instance, health, clause in self.observer.changes(wanted, observed):
+            text = f"{instance} {health.state}"
+            if health.reason:
+                text += f": {health.reason}: {clause or health.description}"
+            self._journal.event(self.name, health.state, text, service=services[instance], instance=instance)
+
+    def _report(self, error: Exception) -> None:
+        """Once for each new error, not once a second."""
+        text = str(error) if isinstance(error, FairleadError) else f"{type(error).__name__}: {error}"
+        if text != self._last_error:
+            if not isinstance(error, FairleadError):
+                log.exception("%s: the loop will try again", self.name)
+            self._journal.event(self.name, "problem", text)
+        self._last_error = text
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+
+
+def _is_app(wanted: StackRecord, service: str) -> bool:
+    return wanted.desired.releases[service].interface is not None
+
+
+def _is_busy(wanted: StackRecord, observed: Observed) -> bool:
+    return (
+        not observed.balancer_known
+        or wanted.wanted == "down"
+        or (wanted.deployment is not None and wanted.deployment.status == "in_progress")
+        or any(instance.record.state != "in_service" for instance in observed.instances)
+    )

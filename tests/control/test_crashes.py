@@ -1,0 +1,113 @@
+"""The daemon is killed at every single call to the outside, before it takes effect and after; another takes over.
+
+Each story is played again and again, the daemon dying one call later each time, until it outlives the story. The next
+daemon gets the same request again, as the command line sends it, and the end must be the same: nothing doubled, nothing
+orphaned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from fairlead.control.supervisor import Supervisor
+from fairlead.errors import FairleadError
+
+from .town import Died, Town
+
+Act = Callable[[Town, Supervisor], Awaitable[None]]
+
+
+async def first_up(town: Town, daemon: Supervisor) -> None:
+    await town.up(daemon)
+
+
+async def new_release(town: Town, daemon: Supervisor) -> None:
+    town.write(version=2)
+    await town.up(daemon)
+    await town.until("the old ones to go", lambda: len(town.store.instances("shop")) == 2)
+
+
+async def scale_in(town: Town, daemon: Supervisor) -> None:
+    town.write(instances=1)
+    await town.up(daemon)
+    await town.until("the other to go", lambda: len(town.store.instances("shop")) == 1)
+
+
+async def other_port(town: Town, daemon: Supervisor) -> None:
+    town.write(port=9090)
+    await town.up(daemon)
+
+
+async def a_death(town: Town, daemon: Supervisor) -> None:
+    if "web-1" in town.living():
+        town.engine.end("shop", "web-1")
+    await town.until("a replacement", lambda: "web-3" in town.serving())
+    await town.until("the dead one to go", lambda: len(town.store.instances("shop")) == 2)
+
+
+STORIES: dict[str, tuple[bool, Act, int]] = {
+    "first up": (False, first_up, 2),
+    "new release": (True, new_release, 2),
+    "scale in": (True, scale_in, 1),
+    "another port": (True, other_port, 2),
+    "a death": (True, a_death, 2),
+}
+"""Whether the stack is up before; what is done; how many instances there are in the end."""
+
+
+async def play(folder: Path, name: str, dies_at: int) -> bool:
+    """Play a story with a daemon that dies at that call; False when the story was over before."""
+    is_up, act, instances = STORIES[name]
+    folder.mkdir()
+    town = Town(folder)
+    try:
+        if is_up:
+            before = await town.daemon()
+            await town.up(before)
+            await before.close()
+        await die_in_the_middle(town, act, dies_at)
+        died = town.fuse.burnt >= dies_at
+        daemon = await town.daemon()
+        await act(town, daemon)
+        await town.until("the right number", lambda: len(town.serving()) == instances == len(town.living()))
+        await town.becomes(*town.living())
+    finally:
+        await town.close()
+    return died
+
+
+async def die_in_the_middle(town: Town, act: Act, dies_at: int) -> None:
+    """Run `act` until it is done, or the daemon has died and nothing of it moves any more."""
+    daemon = None
+    try:
+        daemon = await town.daemon(dies_at)
+        acting = asyncio.ensure_future(act(town, daemon))
+        while not acting.done() and town.fuse.burnt < dies_at:
+            await asyncio.sleep(0.01)
+        if acting.done():
+            acting.result()
+        acting.cancel()
+        await asyncio.wait({acting})
+    except (Died, FairleadError):
+        pass
+    await town.bury(town.daemons[-1])
+
+
+@pytest.mark.looptime
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", STORIES)
+async def test_a_daemon_that_dies_anywhere_leaves_a_world_that_leads_on(tmp_path: Path, name: str) -> None:
+    # A killed daemon's tasks end with Died, which nobody asks for.
+    asyncio.get_running_loop().set_exception_handler(lambda *ignored: None)
+    for dies_at in itertools.count(1):
+        try:
+            if not await play(tmp_path / str(dies_at), name, dies_at):
+                break
+        except BaseException as error:
+            raise AssertionError(f"{name}: died at call {dies_at}") from error
+    assert dies_at > 20, "the story has that many moments at least"

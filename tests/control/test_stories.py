@@ -1,0 +1,305 @@
+"""The loop over fakes, in virtual time: elapsed seconds are asserted, faults are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+
+import pytest
+
+from fairlead.core.observed import Outcome
+from fairlead.engines.fake.script import Fault, Script
+from fairlead.errors import BuildError, DeploymentFailed, NotFound, PortInUse
+
+from .town import Town
+
+pytestmark = pytest.mark.looptime
+
+
+async def test_up_returns_when_all_serve(town: Town) -> None:
+    daemon = await town.daemon()
+    done = await town.up(daemon)
+    assert done == {
+        "stack": "shop",
+        "changed": True,
+        "summary": ["stack shop is new"],
+        "urls": ["http://127.0.0.1:8080"],
+    }
+    town.sound("web-1", "web-2")
+    assert "web-1 launched: a difference between desired and actual capacity: from 0 to 1, desired 2" in town.told
+
+
+async def test_a_second_up_changes_nothing(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    events = len(town.kinds())
+    again = await town.up(daemon)
+    assert (again["changed"], again["summary"]) == (False, [])
+    assert len(town.kinds()) == events
+    town.sound("web-1", "web-2")
+
+
+async def test_one_that_dies_is_replaced_as_soon_as_its_process_is_gone(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.engine.end("shop", "web-1", Outcome(exit_status=3))
+    took = await town.until("a replacement", lambda: town.serving() == ["web-2", "web-3"])
+    assert took < 0.7, "its own start time of 0.5 s, and the loop's pace"
+    await town.becomes("web-2", "web-3")
+
+
+async def test_one_that_can_never_start_is_tried_with_growing_pauses(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.scripts["1"] = Script(answers_after=math.inf, exits_after=0.1, outcome=Outcome(exit_status=1))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    town.engine.end("shop", "web-1")
+    await asyncio.sleep(70)
+    launches = [at - began for at, verb, *_ in town.engine.calls if verb == "launch" and at >= began]
+    pauses = [round(later - earlier) for earlier, later in itertools.pairwise(launches)]
+    assert pauses[:6] == [1, 2, 4, 8, 16, 32]
+    assert town.serving() == ["web-2"]
+
+
+async def test_an_unhealthy_one_is_replaced_only_after_its_replacement_serves(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    await asyncio.sleep(40)
+    town.ill.add("web-1")
+    await town.until("a replacement", lambda: "web-3" in town.serving(), 5)
+    await town.until("the sick one to go", lambda: "web-1" not in town.living())
+    stopped = next(at for at, verb, _, who in town.engine.calls if (verb, who) == ("stop", "web-1"))
+    launched = next(at for at, verb, _, who in town.engine.calls if (verb, who) == ("launch", "web-3"))
+    assert stopped >= launched + 0.5
+    await town.becomes("web-2", "web-3")
+    assert "unhealthy" in town.kinds()
+
+
+async def test_unhealthy_within_the_grace_period_is_only_told(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.ill.add("web-1")
+    await asyncio.sleep(10)
+    town.ill.clear()
+    await asyncio.sleep(60)
+    town.sound("web-1", "web-2")
+    assert [kind for kind in town.kinds() if kind in ("healthy", "unhealthy")] == ["unhealthy", "healthy"]
+
+
+async def test_a_new_release_takes_over_without_a_gap(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.write(version=2)
+    served: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            served.append(len(town.serving()))
+            await asyncio.sleep(0.01)
+
+    watching = asyncio.create_task(watch())
+    done = await town.up(daemon)
+    watching.cancel()
+    assert done["summary"] == ["web: release 1 -> 2"]
+    assert min(served) >= 2
+    await town.becomes("web-3", "web-4")
+
+
+async def test_an_old_instance_finishes_its_requests_first(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.balancer.sessions("shop.web", "web-1", 1)
+    town.write(version=2)
+    await town.up(daemon)
+    await asyncio.sleep(20)
+    assert "web-1" in town.living(), "a request is still inside"
+    town.balancer.sessions("shop.web", "web-1", 0)
+    assert await town.until("it to go", lambda: "web-1" not in town.living()) < 1
+
+
+async def test_the_deregistration_delay_is_the_longest_wait(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    for instance in ("web-1", "web-2"):
+        town.balancer.sessions("shop.web", instance, 1)
+    town.write(instances=1)
+    await town.up(daemon)
+    took = await town.until("the delay to end", lambda: town.living() == ["web-1"])
+    assert 29 < took < 31
+
+
+async def test_sigkill_follows_sigterm_after_the_stop_timeout(town: Town) -> None:
+    town.scripts["1"] = Script(stops_in=None)
+    daemon = await town.daemon()
+    await town.up(daemon)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await daemon.down("shop", lambda event: None)
+    assert 10 <= loop.time() - began < 11
+    verbs = [verb for _, verb, _, who in town.engine.calls if who == "web-1" and verb in ("stop", "kill", "clear")]
+    assert verbs == ["stop", "kill", "clear"]
+
+
+async def test_a_first_up_that_fails_leaves_nothing(town: Town) -> None:
+    town.scripts["1"] = Script(answers_after=math.inf, exits_after=0.1, outcome=Outcome(exit_status=1), log="no db\n")
+    daemon = await town.daemon()
+    with pytest.raises(DeploymentFailed) as failure:
+        await town.up(daemon)
+    assert "3 instances of release 1 ended before their first passed health check" in failure.value.why
+    assert failure.value.detail == "no db"
+    assert failure.value.place == "fairlead.yaml:4:14"
+    assert (town.living(), town.balancer.members, town.balancer.ports, town.store.stacks()) == ([], {}, {}, ())
+
+
+async def test_a_first_up_that_never_answers_is_given_up_after_its_grace_period(town: Town) -> None:
+    town.scripts["1"] = Script(
+        answers_after=math.inf, diagnosis="the program listens on 127.0.0.1:9, not on $PORT 20001"
+    )
+    town.write(grace="3s")
+    daemon = await town.daemon()
+    loop = asyncio.get_running_loop()
+    with pytest.raises(DeploymentFailed, match=r"not on \$PORT 20001"):
+        await town.up(daemon)
+    assert 3 < loop.time() < 5
+    assert town.living() == []
+
+
+async def test_a_later_release_that_fails_leaves_the_old_one_serving(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.write(version=2)
+    town.scripts["2"] = Script(answers_after=math.inf, exits_after=0.1, outcome=Outcome(exit_status=1))
+    with pytest.raises(DeploymentFailed, match="ended before their first passed"):
+        await town.up(daemon)
+    assert town.serving() == ["web-1", "web-2"]
+    await town.becomes("web-1", "web-2")
+
+
+async def test_a_failed_build_changes_nothing_and_gives_the_port_back(town: Town) -> None:
+    town.builder.broken = "no network"
+    daemon = await town.daemon()
+    with pytest.raises(BuildError):
+        await town.up(daemon)
+    assert (town.balancer.ports, town.store.stacks(), town.living()) == ({}, (), [])
+
+
+async def test_a_taken_port_is_told_before_anything_is_built(town: Town) -> None:
+    town.balancer.occupy("127.0.0.1", 8080, "nginx (pid 7)")
+    daemon = await town.daemon()
+    with pytest.raises(PortInUse, match="nginx"):
+        await town.up(daemon)
+    assert asyncio.get_running_loop().time() < 0.5, "the build takes 0.5 s"
+
+
+async def test_a_failed_change_of_port_keeps_the_old_one(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.write(version=2, port=9090)
+    town.scripts["2"] = Script(answers_after=math.inf, exits_after=0.1, outcome=Outcome(exit_status=1))
+    with pytest.raises(DeploymentFailed):
+        await town.up(daemon)
+    await town.until("the old port", lambda: set(town.balancer.ports) == {("127.0.0.1", 8080)})
+
+
+async def test_cancel_on_a_first_up_leaves_nothing_and_later_the_old_release(town: Town) -> None:
+    daemon = await town.daemon()
+    town.scripts["1"] = Script(answers_after=20)
+    first = asyncio.create_task(town.up(daemon))
+    await town.until("a launch", lambda: town.living() != [])
+    assert (await daemon.cancel("shop"))["text"] == "nothing of it is left"
+    with pytest.raises(DeploymentFailed):
+        await first
+    assert (town.living(), town.store.stacks()) == ([], ())
+    town.scripts.clear()
+    await town.up(daemon)
+    before = town.serving()
+    town.write(version=2)
+    town.scripts["2"] = Script(answers_after=20)
+    second = asyncio.create_task(town.up(daemon))
+    await town.until("a launch", lambda: len(town.living()) == 4)
+    await daemon.cancel("shop")
+    with pytest.raises(DeploymentFailed):
+        await second
+    await town.becomes(*before)
+
+
+async def test_a_client_that_leaves_does_not_stop_the_work_and_the_same_request_joins_it(town: Town) -> None:
+    daemon = await town.daemon()
+    first = asyncio.create_task(town.up(daemon))
+    await asyncio.sleep(0.6)
+    first.cancel()
+    done = await town.up(daemon)
+    assert done["stack"] == "shop"
+    town.sound("web-1", "web-2")
+
+
+async def test_down_drains_stops_and_forgets(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    await daemon.down("shop", lambda event: None)
+    assert (town.living(), town.balancer.members, town.balancer.ports, town.store.stacks()) == ([], {}, {}, ())
+    with pytest.raises(NotFound):
+        await daemon.down("shop", lambda event: None)
+    await town.up(daemon)
+    town.sound("web-3", "web-4")
+
+
+async def test_a_balancer_that_dies_is_waited_for(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.balancer.die()
+    await asyncio.sleep(5)
+    town.engine.end("shop", "web-1")
+    await asyncio.sleep(5)
+    town.balancer.revive()
+    await town.until("a replacement", lambda: town.serving() == ["web-2", "web-3"])
+    await town.becomes("web-2", "web-3")
+
+
+@pytest.mark.parametrize("kind", ["slow", "refuse", "lie"])
+@pytest.mark.parametrize("verb", ["launch", "observe", "stop", "kill", "clear"])
+async def test_an_engine_that_misbehaves_for_a_while_is_outlasted(town: Town, verb: str, kind: str) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.engine.fail(verb, Fault(kind=kind, seconds=1.0), times=2)  # type: ignore[arg-type]
+    town.engine.end("shop", "web-1")
+    town.write(version=2)
+    await town.up(daemon)
+    await town.until("the old ones to go", lambda: len(town.living()) == 2 and len(town.balancer.members) == 2, 60)
+    await town.becomes(*town.living())
+    assert {record.release for record in town.store.instances("shop")} == {2}
+
+
+async def test_status_is_the_contract(town: Town) -> None:
+    daemon = await town.daemon()
+    assert (await daemon.status())["stacks"] == []
+    await town.up(daemon)
+    status = await daemon.status()
+    assert status["stacks"][0]["listeners"] == [{"url": "http://127.0.0.1:8080", "protocol": "HTTP", "port": 8080}]
+    service = status["stacks"][0]["services"][0]
+    assert {key: service[key] for key in ("name", "release", "desired", "min", "max")} == {
+        "name": "web",
+        "release": 1,
+        "desired": 2,
+        "min": 2,
+        "max": 2,
+    }
+    first = service["instances"][0]
+    assert list(first) == [
+        "id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone",
+    ]  # fmt: skip
+    assert (first["id"], first["state"], first["health"], first["reason"]) == ("web-1", "in_service", "healthy", None)
+    with pytest.raises(NotFound):
+        await daemon.status("nowhere")
+
+
+async def test_every_plan_is_kept_with_what_it_judged(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    decisions = town.store.decisions("shop", 100)
+    assert decisions
+    assert '"Launch"' in decisions[0]["plan"]
+    assert '"wanted"' in decisions[0]["snapshot"]
+    assert '"observed"' in decisions[0]["snapshot"]

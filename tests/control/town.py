@@ -1,0 +1,247 @@
+"""A daemon without an outside: real control over the fake engine, the fake balancer and a real store, in virtual time.
+
+`Town` is the world, which outlives daemons; `Town.daemon()` is one life of a daemon in it. A daemon can be made mortal: it
+dies, as by kill -9, before or after its n-th call to anything outside, and every later call dies too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from fairlead.control.supervisor import Machine, Supervisor, UpRequest
+from fairlead.core.launch import Surroundings
+from fairlead.core.layout import layout_of
+from fairlead.core.model import Release, Service, Stack
+from fairlead.core.traffic import Check
+from fairlead.engines.base import LaunchOrder
+from fairlead.engines.fake.engine import FakeEngine
+from fairlead.engines.fake.script import Script
+from fairlead.errors import BuildError
+from fairlead.haproxy.fake import PASSED, REFUSED, FakeBalancer
+from fairlead.store.database import Store
+
+FILE = """\
+name: shop
+services:
+  web:
+    command: serve
+    instances: {instances}
+    environment: {{VERSION: "{version}"}}
+    health_check: {{path: /health, grace_period: {grace}}}
+    target_group: {{deregistration_delay: 30s}}
+    deploy: {{stop_timeout: 10s}}
+load_balancer:
+  listeners: [{{port: {port}, default: {{forward: web}}}}]
+"""
+
+
+class LoopClock:
+    """The loop's time, which is virtual."""
+
+    boot = "boot-1"
+
+    def now(self) -> float:
+        return 1000.0 + asyncio.get_running_loop().time()
+
+    def wall(self) -> str:
+        return f"2026-01-01T00:00:{self.now() % 60:06.3f}Z"
+
+
+class FakeBuilder:
+    """A release differs when its environment does. `broken`: the next build fails."""
+
+    def __init__(self) -> None:
+        self.broken = ""
+        self.takes = 0.5
+
+    async def build(
+        self, stack: Stack, service: Service, known: Sequence[Release], number: int, progress: Callable[[str], None]
+    ) -> Release:
+        progress("building")
+        await asyncio.sleep(self.takes)
+        if self.broken:
+            raise BuildError("it cannot be built", self.broken)
+        fingerprint = repr(sorted(service.environment.items()))
+        for release in known:
+            if release.fingerprint == fingerprint:
+                return release
+        return Release(
+            service=service.name,
+            number=number,
+            fingerprint=fingerprint,
+            source=f"/releases/{number}",
+            environment_folder=None,
+            argv=("serve",),
+            address="tcp",
+            environment=dict(service.environment),
+        )
+
+    def prune(self, stack: str, service: str, keep: Collection[int]) -> None:
+        pass
+
+
+class Died(BaseException):
+    """The daemon was killed: it does nothing any more."""
+
+
+class Fuse:
+    """Counts calls to the outside; the one numbered `at` is the daemon's last. Each call counts twice: dying before it
+    takes effect and after are different ends."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at, self.burnt = at, 0
+
+    def burn(self) -> None:
+        self.burnt += 1
+        if self.at is not None and self.burnt >= self.at:
+            raise Died
+
+
+READS = {
+    "all_live", "events", "instances", "log_tail", "next_number", "next_release_number", "release", "releases", "stack",
+    "stacks", "start_history",
+}  # fmt: skip
+"""Calls that change nothing and await nothing: to die beside one of them is to die at the next call that does."""
+
+
+class Mortal:
+    """`inner`, but every call of it burns the fuse, before and after."""
+
+    def __init__(self, inner: Any, fuse: Fuse) -> None:
+        self._inner, self._fuse = inner, fuse
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        if not callable(value) or name in READS:
+            return value
+        if inspect.iscoroutinefunction(value):
+
+            async def call(*words: Any, **named: Any) -> Any:
+                self._fuse.burn()
+                answer = await value(*words, **named)
+                self._fuse.burn()
+                return answer
+        else:
+
+            def call(*words: Any, **named: Any) -> Any:
+                self._fuse.burn()
+                answer = value(*words, **named)
+                self._fuse.burn()
+                return answer
+
+        return call
+
+
+class Town:
+    """The world. `start_time`: seconds from a launch to its first passed check; `scripts`: for the version of the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store.open(str(folder / "fairlead.db"))
+        self.engine = FakeEngine(self._script)
+        self.balancer = FakeBalancer()
+        self.balancer.health(self._health)
+        self.builder = FakeBuilder()
+        self.scripts: dict[str, Script] = {}
+        self.ill: set[str] = set()
+        self.daemons: list[Supervisor] = []
+        self.write()
+
+    def write(self, instances: int = 2, version: int = 1, port: int = 8080, grace: str = "30s") -> None:
+        text = FILE.format(instances=instances, version=version, port=port, grace=grace)
+        (self.folder / "fairlead.yaml").write_text(text)
+
+    def _script(self, order: LaunchOrder) -> Script:
+        return self.scripts.get(order.environment["VERSION"], Script(answers_after=0.5))
+
+    def _health(self, group: str, target: str) -> Check | None:
+        member = self.balancer.members[group, target]
+        if target in self.ill:
+            return REFUSED
+        return PASSED if self.engine.answers(member.target.address) else REFUSED
+
+    async def daemon(self, dies_at: int | None = None) -> Supervisor:
+        """A new daemon takes over (the one before must be dead or closed). dies_at: see `Fuse`."""
+        self.engine.crash()
+        self.fuse = Fuse(dies_at)
+        machine = Machine(
+            store=Mortal(self.store, self.fuse),  # type: ignore[arg-type]
+            engine=Mortal(self.engine, self.fuse),  # type: ignore[arg-type]
+            balancer=Mortal(self.balancer, self.fuse),  # type: ignore[arg-type]
+            builder=self.builder,
+            clock=LoopClock(),
+            layout=layout_of("/home", 0),
+            around=Surroundings(),
+            version="test",
+            pid=1,
+        )
+        supervisor = Supervisor(machine)
+        self.daemons.append(supervisor)
+        await supervisor.start()
+        return supervisor
+
+    async def bury(self, supervisor: Supervisor) -> None:
+        """kill -9: what is left of it can do nothing outside any more; its tasks end."""
+        self.fuse.at = 0
+        with contextlib.suppress(Died):
+            await supervisor.close()
+
+    async def up(self, supervisor: Supervisor) -> dict[str, Any]:
+        self.told: list[str] = []
+        request = UpRequest(path=str(self.folder / "fairlead.yaml"), env={})
+        return await supervisor.up(request, lambda event: self.told.append(event["text"]))
+
+    # What there is
+
+    def serving(self) -> list[str]:
+        return sorted(self.balancer.serving("shop.web"))
+
+    def living(self) -> list[str]:
+        return sorted(instance for _, instance in self.engine.living())
+
+    def kinds(self) -> list[str]:
+        return [event["kind"] for event in self.store.events("shop", 1000)]
+
+    async def until(self, what: str, question: Callable[[], bool], seconds: float = 300.0) -> float:
+        """Let virtual time pass until it holds; how long that took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while not question():
+            assert loop.time() - began < seconds, f"waited {seconds} s for {what}: {self.evidence()}"
+            await asyncio.sleep(0.01)
+        return loop.time() - began
+
+    def evidence(self) -> str:
+        events = "\n".join(event["text"] for event in self.store.events(None, 30))
+        return f"living {self.living()}, records {self.store.all_live()}\n{events}"
+
+    def sound(self, *instances: str) -> None:
+        """Exactly these live, are recorded, and serve; nothing was started twice, and no law was broken."""
+        records = self.store.instances("shop")
+        assert sorted(record.id for record in records) == sorted(instances), self.evidence()
+        assert {record.state for record in records} <= {"in_service"}, self.evidence()
+        assert self.living() == sorted(instances) == self.serving(), self.evidence()
+        assert set(self.balancer.members) == {("shop.web", instance) for instance in instances}, self.evidence()
+        assert all(count == 1 for count in self.engine.starts.values()), self.engine.starts
+        assert self.engine.violations == []
+
+    def _settled(self, instances: tuple[str, ...]) -> bool:
+        states = {record.id: record.state for record in self.store.instances("shop")}
+        known = {instance for _, instance in self.balancer.members}
+        return states == dict.fromkeys(instances, "in_service") and known == set(instances) == set(self.living())
+
+    async def becomes(self, *instances: str) -> float:
+        """Wait until exactly these are left, then check that all is `sound`; how long it took."""
+        took = await self.until(f"{instances} to be all", lambda: self._settled(instances))
+        self.sound(*instances)
+        return took
+
+    async def close(self) -> None:
+        for supervisor in self.daemons:
+            await self.bury(supervisor)
+        self.store.close()
