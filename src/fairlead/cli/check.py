@@ -1,0 +1,69 @@
+"""`fairlead check`: does the balancer share requests evenly, and does every listener answer?"""
+
+from __future__ import annotations
+
+import click
+
+from fairlead.cli import output
+from fairlead.cli.options import home_option, json_option, one_stack, stack_option
+from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of, unavailable_because_nothing_runs
+from fairlead.drill.distribution import Judgement, Verdict, check
+
+
+@click.command("check", short_help="Are requests shared evenly?")
+@click.argument("name", required=False, metavar="[STACK]")
+@stack_option
+@click.option("--requests", default=100, show_default=True, type=click.IntRange(2, 100_000), help="How many to count.")
+@json_option
+@home_option
+@click.pass_obj
+def command(session: Session, name: str | None, stack: str | None, requests: int, as_json: bool) -> int:
+    """Send 100 requests to each service of STACK, one after another, and count them by the instance that answered; and
+    one request to every listener.
+
+    On a quiet stack the counts must be equal (50 and 50 for two instances; one more or less where it does not divide).
+    With other traffic, which is told, they must lie within the spread that chance allows. The path is the service's
+    health check's; it must answer with the codes of its matcher. Exit status 1 when something does not hold.
+
+    \b
+    Examples:
+      fairlead check
+      fairlead check shop --requests 1000
+      fairlead check --json
+    """
+    client = session.daemon_if_needed()
+    if client is None:
+        raise unavailable_because_nothing_runs(session.home)
+    meant = choose_stack(stacks_of(client), one_stack(name, stack), stack_here())
+    verdict = check(lambda: client.check(meant), requests)
+    if as_json:
+        output.json(verdict.to_json())
+    else:
+        for listener in verdict.listeners:
+            _show(listener)
+        _conclude(verdict)
+    return 0 if verdict.holds else 1
+
+
+def _show(listener: Judgement) -> None:
+    several = "request" if listener.requests == 1 else "requests"
+    output.data(f"{output.cell(listener.url)} -> {output.cell(listener.service)}: {listener.requests} {several}")
+    if listener.how != "reached":
+        for instance, count in listener.counts.items():
+            output.data(f"  {output.cell(instance):<16} {count:>6}")
+    for reason in listener.reasons:
+        output.data(f"  {output.cell(reason)}")
+
+
+def _conclude(verdict: Verdict) -> None:
+    if verdict.others:
+        output.note(f"{verdict.others} requests of others came meanwhile: shares are judged by their expected spread")
+    elif verdict.others is None:
+        output.note("the balancer could not tell whether others sent requests meanwhile")
+    for reason in verdict.reasons:
+        output.note(output.cell(reason))
+    if verdict.holds:
+        output.data(f"holds ({verdict.seconds:.2f} s)")
+    else:
+        output.data("does not hold")
+        output.next_commands("fairlead status", "fairlead events", "fairlead check")

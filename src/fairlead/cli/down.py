@@ -1,0 +1,119 @@
+"""`fairlead down`: stop a stack, or with --all everything of the home, the daemon too.
+
+`down --all` is believed only when the kernel agrees: it returns when no process carries the home's mark any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from fairlead.api.client import Client
+from fairlead.cli import output
+from fairlead.cli.follow import follow
+from fairlead.cli.options import home_option, one_stack, stack_option
+from fairlead.cli.processes import wait_until_gone
+from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of
+from fairlead.errors import FairleadError, NotFound
+
+ENDING = 20.0
+"""Seconds in which the daemon, its keeper and HAProxy are gone once the daemon has stopped everything."""
+
+
+@click.command("down", short_help="Stop a stack, or everything.")
+@click.argument("name", required=False, metavar="[STACK]")
+@stack_option
+@click.option("--all", "everything", is_flag=True, help="Stop every stack of the home, HAProxy and the daemon.")
+@home_option
+@click.pass_obj
+def command(session: Session, name: str | None, stack: str | None, everything: bool) -> int:
+    """Stop STACK: its listeners close, its instances finish their requests and end. Releases, logs and events stay.
+
+    With --all every stack is stopped, then HAProxy and the daemon; no process of the home is left when it returns.
+
+    \b
+    Examples:
+      fairlead down                (the stack of ./fairlead.yaml, or the only one)
+      fairlead down shop
+      fairlead down --all
+    """
+    asked = one_stack(name, stack)
+    if everything and asked:
+        raise click.UsageError("--all stops every stack; do not name one with it")
+    try:
+        return _everything(session) if everything else _one(session, asked)
+    except KeyboardInterrupt:
+        output.note("interrupted; the daemon goes on stopping it")
+        output.next_commands("fairlead status")
+        return 130
+
+
+def _one(session: Session, asked: str | None) -> int:
+    client = session.daemon_if_needed()
+    if client is None:
+        return _nothing(session)
+    names = stacks_of(client)
+    if not names:
+        output.note(f"no stack is up in {output.cell(session.home)}")
+        return _none_left()
+    name = choose_stack(names, asked, stack_here())
+    steps: list[str] = []
+    try:
+        text = follow(session.daemon, lambda client: client.down(name), lambda event: steps.append(event["text"]))[
+            "text"
+        ]
+        # The last step often says the same.
+        if steps[-2:-1] != [text]:
+            output.note(output.cell(text))
+    except NotFound:
+        # Asked again of a daemon that came back: it had finished before it could say so.
+        if not steps:
+            raise
+    if not stacks_of(session.daemon()):
+        return _none_left()
+    output.next_commands("fairlead status")
+    return 0
+
+
+def _everything(session: Session) -> int:
+    if session.daemon_if_needed() is None:
+        if not wait_until_gone(session.home, 1.0):
+            return _nothing(session)
+        # Something was left behind: a daemon finds it, and ends it.
+        session.daemon()
+
+    def reach() -> Client:
+        client = session.daemon_if_needed()
+        if client is None:
+            raise _Over
+        return client
+
+    # Over before its last word came through: it had ended everything, and itself.
+    with contextlib.suppress(_Over):
+        follow(reach, lambda client: client.shutdown())
+    left = wait_until_gone(session.home, ENDING)
+    if left:
+        raise FairleadError(
+            "not everything has ended",
+            f"after {ENDING:g} s there is still {', '.join(map(str, left))}",
+            f"See {session.layout.daemon_log}; run `fairlead down --all` again.",
+        )
+    output.note("everything is stopped; nothing runs any more")
+    output.next_commands("fairlead up")
+    return 0
+
+
+def _nothing(session: Session) -> int:
+    output.note(f"nothing runs in {output.cell(session.home)}")
+    output.next_commands("fairlead up")
+    return 0
+
+
+def _none_left() -> int:
+    output.next_commands("fairlead up", "fairlead down --all (ends the daemon too)")
+    return 0
+
+
+class _Over(Exception):
+    """No daemon is there to be asked, and none is needed."""

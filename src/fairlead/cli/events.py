@@ -1,0 +1,80 @@
+"""`fairlead events`: what happened, and why. From the daemon, or from the store when none runs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from fairlead.cli import output
+from fairlead.cli.options import home_option, json_option, stack_option
+from fairlead.cli.session import Session
+from fairlead.errors import DaemonUnavailable
+
+PACE = 0.5
+"""Seconds between two looks with --follow."""
+
+
+@click.command("events", short_help="What happened, and why.")
+@stack_option
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most this many.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@json_option
+@home_option
+@click.pass_obj
+def command(session: Session, stack: str | None, limit: int, follow: bool, as_json: bool) -> None:
+    """Print the newest events, oldest first: launches, health, replacements, deployments, each with its reason.
+
+    Without --stack those of every stack. With --json and --follow together, one object a line.
+
+    \b
+    Examples:
+      fairlead events
+      fairlead events --stack shop --limit 200
+      fairlead events --follow
+      fairlead events --json | jq '.events[].text'
+    """
+    found = _ask(session, stack, limit, 0)
+    if as_json and not follow:
+        output.json({"events": found})
+        return
+    last = _show(found, as_json, 0)
+    if not found and not follow:
+        output.note("no events")
+    while follow:
+        time.sleep(PACE)
+        try:
+            last = _show(_ask(session, stack, limit, last), as_json, last)
+        except DaemonUnavailable:
+            # Its keeper brings it back; what happens meanwhile is in the next answer.
+            continue
+
+
+def _ask(session: Session, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
+    client = session.daemon_if_needed()
+    if client is not None:
+        return client.events(stack, limit, after)
+    from fairlead.cli.record import events
+
+    return events(session.layout.database, stack, limit, after)
+
+
+def _show(found: list[dict[str, Any]], as_json: bool, last: int) -> int:
+    """Print them; the id of the last one ever printed."""
+    from json import dumps
+
+    for event in found:
+        output.data(dumps(event) if as_json else line(event))
+        last = int(event["id"])
+    return last
+
+
+def line(event: dict[str, Any]) -> str:
+    """`2026-11-21 10:02:11Z  shop/web-1   launched   why`."""
+    at = output.cell(event["at"]).replace("T", " ")
+    moment = at[:19] + ("Z" if len(at) >= 19 else "")
+    who = "/".join(output.cell(event[key]) for key in ("stack", "instance") if event.get(key))
+    if event.get("service") and not event.get("instance"):
+        who = f"{who}/{output.cell(event['service'])}"
+    return f"{moment}  {who:<20}  {output.cell(event['kind']):<20}  {output.cell(event['text'])}"

@@ -1,0 +1,114 @@
+"""The `fairlead` program: its commands, and the one place where errors become text and an exit status.
+
+Arguments come in, a status goes out: 0 done; 1 it failed, or does not hold; 2 the request makes no sense (usage, an
+invalid file, no such stack); 3 another daemon holds the home; 130 interrupted; 141 nobody reads the output any more.
+A command's module is imported only when that command runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from fairlead import __version__
+from fairlead.cli import output
+from fairlead.cli.options import home_option
+from fairlead.cli.session import Session
+from fairlead.errors import FairleadError, UsageError
+
+COMMANDS = ("up", "down", "status", "logs", "events", "check", "daemon")
+"""In the order of `--help`: `NAME` is `command` in `fairlead/cli/NAME.py`."""
+
+EXIT_STATUSES = """\b
+Exit status:
+  0    done
+  1    it failed, or (check) it does not hold
+  2    the request makes no sense: usage, an invalid file, no such stack
+  3    another daemon holds the home (daemon)
+  130  interrupted by Ctrl-C
+  141  nobody reads the output any more
+"""
+
+
+class Commands(click.Group):
+    """The group that imports a command's module when it is asked for it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            found = import_module(f"fairlead.cli.{cmd_name}").command
+            assert isinstance(found, click.Command)
+            return found
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Before Click sees it: it would make status 1 of it, which means something else here.
+            return _nobody_reads()
+
+
+@click.group(
+    cls=Commands,
+    epilog=EXIT_STATUSES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="fairlead %(version)s")
+@home_option
+@click.pass_context
+def fairlead(ctx: click.Context) -> None:
+    """Runs a web service the way a cloud runs it, on one machine: several instances behind a load balancer, healed
+    when they die and deployed without losing a request.
+
+    \b
+    Examples:
+      fairlead up                  bring up ./fairlead.yaml, build first if need be
+      fairlead status              what runs, and how it is
+      fairlead check               are requests shared evenly?
+      fairlead down --all          stop everything, the daemon too
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit status. Whatever goes wrong is printed here, on stderr."""
+    output.never_fail_to_encode()
+    try:
+        status = fairlead.main(arguments, prog_name="fairlead", standalone_mode=False, obj=Session())
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except FairleadError as error:
+        output.error(error)
+        return error.exit_status
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.note(error.format_message())
+        return error.exit_code
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "fairlead"
+        output.error(UsageError(error.format_message().rstrip("."), next_step=f"{where} --help"))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        output.note("interrupted")
+        return 130
+    except BrokenPipeError:
+        return _nobody_reads()
+
+
+def _nobody_reads() -> int:
+    """End in peace: Python flushes stdout once more when it ends, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141

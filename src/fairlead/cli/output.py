@@ -1,0 +1,86 @@
+"""What the command line prints: data on stdout, everything else on stderr, and an error in its one form.
+
+Text that others wrote goes through `core.printable` on its way, here or at the caller's; colour is used only on a
+terminal, and never with NO_COLOR or TERM=dumb.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import IO, Any
+
+from fairlead.core.printable import printable
+from fairlead.errors import FairleadError
+
+COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "bold": 1, "dim": 2}
+
+
+def never_fail_to_encode() -> None:
+    """A terminal that cannot show a character gets its escape, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def coloured(stream: IO[str] | None) -> bool:
+    """Whether colour may be used on `stream` (https://no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str, *, on: bool) -> str:
+    """`text` in a colour of COLOURS, or as it is."""
+    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if on and text else text
+
+
+def cell(value: Any) -> str:
+    """Any value as one harmless line."""
+    return printable(str(value)).replace("\n", " ").replace("\t", " ")
+
+
+def data(text: str) -> None:
+    print(text)
+
+
+def json(value: Any) -> None:
+    """JSON on stdout: ASCII, so that nothing in it can speak to a terminal."""
+    from json import dumps
+
+    print(dumps(value, indent=2))
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def next_commands(*commands: str) -> None:
+    """The next useful commands, after what was done."""
+    note(paint(f"next: {'  |  '.join(commands)}", "dim", on=coloured(sys.stderr)))
+
+
+def error(problem: FairleadError) -> None:
+    """`error: place: what: why`, the detail as it is, and what to do next."""
+    colour = coloured(sys.stderr)
+    note(f"{paint('error:', 'red', on=colour)} {printable(problem.sentence)}")
+    for line in printable(problem.detail).splitlines():
+        note(f"  {line}")
+    if problem.next_step:
+        note(f"{paint('next:', 'bold', on=colour)} {printable(problem.next_step)}")
+
+
+def duration(seconds: float) -> str:
+    """`4s`, `3m12s`, `2h05m`, `3d04h`."""
+    whole = max(0, int(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{minutes}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{hours}h{minutes % 60:02}m"
+    return f"{days}d{hours % 24:02}h"

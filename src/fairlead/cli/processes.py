@@ -1,0 +1,115 @@
+"""What the kernel knows of a home: who holds its lock, and which processes carry its mark.
+
+For the moments when no daemon answers, and for `down --all`, which promises that nothing is left. Reads /proc only.
+Every process that fairlead starts has the home's path in its environment: FAIRLEAD_RUN below it (instances) or
+FAIRLEAD_HOME (daemon, keeper, HAProxy). A person's shell may hold FAIRLEAD_HOME too: only these programs count.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+KEEPER = "fairlead-keeper"
+"""The keeper's name in `ps`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """`kind`: daemon, keeper, haproxy or instance."""
+
+    pid: int
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} (pid {self.pid})"
+
+
+def lock_holder(lock: str) -> int | None:
+    """The pid that holds the lock file, 0 when it is in another pid namespace, None when nobody does.
+
+    It is read from /proc/locks: to try the lock would make a daemon that starts at that moment believe it is held.
+    """
+    try:
+        status = os.stat(lock)
+        with open("/proc/locks", encoding="ascii") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 6 or fields[1] == "->":
+            continue
+        major, minor, inode = fields[5].split(":")
+        pid = max(0, int(fields[4]))
+        if int(inode) != status.st_ino:
+            continue
+        # Some file systems (btrfs, overlays) show another device here than stat does.
+        if os.makedev(int(major, 16), int(minor, 16)) == status.st_dev or b"fairlead" in _read(pid, "cmdline"):
+            return pid
+    return None
+
+
+def processes_of(home: str) -> list[Process]:
+    """Every process of this home that the user may look at, but for this one."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid() and (kind := _kind(int(name), home)):
+            found.append(Process(int(name), kind))
+    return found
+
+
+def _kind(pid: int, home: str) -> str:
+    environment = _read(pid, "environ").split(b"\0")
+    place = os.fsencode(home)
+    if any(entry.startswith(b"FAIRLEAD_RUN=" + place + b"/") for entry in environment):
+        return "instance"
+    if b"FAIRLEAD_HOME=" + place not in environment:
+        return ""
+    words = _read(pid, "cmdline").split(b"\0")
+    if KEEPER.encode() in words:
+        return "keeper"
+    if os.path.basename(words[0]) == b"haproxy":
+        return "haproxy"
+    programs = [os.path.basename(word) for word in words]
+    # `python -P -m fairlead daemon`, or the `fairlead` script with its options.
+    return "daemon" if b"fairlead" in programs and b"daemon" in programs else ""
+
+
+def wait_until_gone(home: str, seconds: float) -> list[Process]:
+    """Wait until no process of the home is left, at most `seconds`; what is left then."""
+    deadline = time.monotonic() + seconds
+    while left := processes_of(home):
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            break
+        _wait_for_any(left, min(remaining, 0.5))
+    return left
+
+
+def _wait_for_any(processes: Iterable[Process], seconds: float) -> None:
+    """Return as soon as one of them ends, or after `seconds`."""
+    poller, descriptors = select.poll(), []
+    try:
+        for process in processes:
+            try:
+                descriptors.append(os.pidfd_open(process.pid))
+            except ProcessLookupError:
+                return
+            poller.register(descriptors[-1], select.POLLIN)
+        poller.poll(seconds * 1000)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _read(pid: int, name: str) -> bytes:
+    """A file of /proc/PID; nothing when it is gone or another user's."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""

@@ -1,0 +1,66 @@
+"""What the store says, read without a daemon: whether something should run, and what happened.
+
+Plain SQL on the database file, read-only. It never makes, locks or changes a file of the home: a stray `-wal` of
+another owner would keep the daemon out. A database that cannot be read is the daemon's to explain.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    import sqlite3
+
+COLUMNS = ("id", "at", "stack", "service", "instance", "kind", "text")
+
+
+def something_should_run(database: str) -> bool:
+    """Whether a stack is wanted up, or an instance was launched that nobody saw end. When in doubt, yes."""
+    import sqlite3
+
+    if not os.path.exists(database):
+        return False
+    try:
+        with _open(database) as db:
+            wanted = db.execute("SELECT EXISTS (SELECT 1 FROM stacks WHERE wanted = 'up')").fetchone()[0]
+            return bool(wanted or db.execute("SELECT EXISTS (SELECT 1 FROM instances WHERE NOT ended)").fetchone()[0])
+    except sqlite3.Error:
+        return True
+
+
+def events(database: str, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
+    """As `Client.events`; nothing when the database is not there or cannot be read."""
+    import sqlite3
+
+    if not os.path.exists(database):
+        return []
+    asked = (
+        f"SELECT {', '.join(COLUMNS)} FROM events WHERE id > ? AND (? IS NULL OR stack = ?)"  # noqa: S608 (constants)
+        " ORDER BY id DESC LIMIT ?"
+    )
+    try:
+        with _open(database) as db:
+            rows = db.execute(asked, (after, stack, stack, limit)).fetchall()
+    except sqlite3.Error:
+        return []
+    return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows)]
+
+
+@contextmanager
+def _open(database: str) -> Iterator[sqlite3.Connection]:
+    import sqlite3
+
+    # With a log beside it the file needs its shared memory, which a daemon left too. Without one nothing is pending,
+    # and `immutable` keeps SQLite from making either.
+    log = f"{database}-wal"
+    pending = os.path.exists(log) and os.path.getsize(log) > 0
+    mode = "mode=ro" if pending else "mode=ro&immutable=1"
+    db = sqlite3.connect(f"file:{quote(database)}?{mode}", uri=True, timeout=1.0)
+    try:
+        yield db
+    finally:
+        db.close()

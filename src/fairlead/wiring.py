@@ -1,0 +1,119 @@
+"""Builds the daemon and runs it. Nothing else constructs its own collaborators.
+
+In: the home's path and the process's environment. Out: an exit status (0: asked to stop; 3: another daemon has the
+home). The order of the steps is the order of `_run`; they are undone backwards. Instances and HAProxy are not the
+daemon's to end: only `POST /shutdown` ends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from fairlead import __version__
+from fairlead.aiokit.pidfd import boot_id
+from fairlead.api.server import ApiServer
+from fairlead.control.clock import SystemClock
+from fairlead.control.supervisor import Machine, Supervisor
+from fairlead.core.launch import SYSTEM_PATH, Surroundings
+from fairlead.core.layout import Layout, layout_of
+from fairlead.engines.local.engine import LocalEngine
+from fairlead.errors import FairleadError
+from fairlead.haproxy.node import HaproxyNode
+from fairlead.releases.build import ReleaseBuilder
+from fairlead.store.database import Store
+from fairlead.store.home import Home, open_home
+from fairlead.store.users import SystemUsers, ensure_users
+
+log = logging.getLogger("fairlead")
+
+
+def run_daemon(home: str, environment: Mapping[str, str] | None = None) -> int:
+    """Run the daemon of `home` (absolute) in the foreground until it is asked to stop; its exit status."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+    _raise_fd_limit()
+    layout = layout_of(home, os.getuid())
+    try:
+        users = ensure_users() if os.getuid() == 0 else None
+        opened = open_home(layout, **({"lb": users.lb, "app": users.app, "build": users.build} if users else {}))
+    except FairleadError as error:
+        _complain(error)
+        return error.exit_status
+    try:
+        return asyncio.run(_run(opened, users, os.environ if environment is None else environment))
+    except FairleadError as error:
+        _complain(error)
+        return error.exit_status
+    finally:
+        opened.close()
+
+
+async def _run(home: Home, users: SystemUsers | None, environment: Mapping[str, str]) -> int:
+    layout = home.layout
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        store = Store.open(layout.database)
+        stack.callback(store.close)
+        supervisor = Supervisor(_machine(layout, store, users, environment))
+        if users and users.made:
+            supervisor.journal.event("", "users_made", f"system users made: {', '.join(users.made)}")
+        await supervisor.start()
+        stack.push_async_callback(supervisor.close)
+        api = ApiServer(supervisor, layout.api_socket, on_shutdown=stopping.set)
+        await api.start()
+        stack.push_async_callback(api.stop)
+        await stopping.wait()
+    log.info("the daemon leaves; what runs goes on")
+    return 0
+
+
+def _machine(layout: Layout, store: Store, users: SystemUsers | None, environment: Mapping[str, str]) -> Machine:
+    """Every collaborator of the supervisor, real."""
+    lb = (users.lb.uid, users.lb.gid) if users else None
+    app = (users.app.uid, users.app.gid) if users else None
+    build = (users.build.uid, users.build.gid) if users else None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Machine(
+        store=store,
+        engine=LocalEngine(layout, (*app, lb[1]) if app and lb else None),
+        balancer=HaproxyNode(
+            folder=layout.balancer_folder,
+            programs=layout.programs,
+            home=layout.home,
+            binary_override=environment.get("FAIRLEAD_HAPROXY") or None,
+            user=lb,
+            fd_limit=soft,
+            cpus=len(os.sched_getaffinity(0)),
+            search_path=SYSTEM_PATH if lb else environment.get("PATH", SYSTEM_PATH),
+        ),
+        builder=ReleaseBuilder(layout, env=environment, builder_user=build, app_user=app),
+        clock=SystemClock(boot_id()),
+        layout=layout,
+        around=Surroundings(timezone=environment.get("TZ", "")),
+        version=__version__,
+        pid=os.getpid(),
+    )
+
+
+def _raise_fd_limit() -> None:
+    """As high as allowed: HAProxy needs two descriptors a request, and inherits the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _complain(error: FairleadError) -> None:
+    print(f"error: {error.sentence}", file=sys.stderr)
+    for text in (error.detail, error.next_step):
+        if text:
+            print(text, file=sys.stderr)

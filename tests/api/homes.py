@@ -1,0 +1,95 @@
+"""A short-lived home with a real API server over a scripted supervisor, for the stories of tests/api."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fairlead.api.client import Client
+from fairlead.api.server import ApiServer
+from fairlead.control.supervisor import Progress, Supervisor, UpRequest
+from fairlead.errors import DeploymentFailed, NotFound
+
+
+class ScriptedSupervisor(Supervisor):
+    """Answers as the control plane would. `release` lets a running `up` end; `fail` is raised by the next call."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.release = asyncio.Event()
+        self.finished = asyncio.Event()
+        self.fail: Exception | None = None
+
+    async def status(self, stack: str | None = None, *, explain: bool = False) -> dict[str, Any]:
+        self._maybe_fail()
+        self.asked.append(("status", stack, explain))
+        if stack not in (None, "shop"):
+            raise NotFound(f"there is no stack '{stack}'", "this home has shop", "fairlead status")
+        return {"stacks": [{"name": "shop\udcff"}], "balancer": {"nodes": []}, "daemon": {"pid": 1, "version": "0"}}
+
+    async def up(self, request: UpRequest, progress: Progress) -> dict[str, Any]:
+        self.asked.append(request)
+        progress({"text": "building", "service": "web"})
+        await self.release.wait()
+        self._maybe_fail()
+        progress({"text": "healthy", "service": "web", "instance": "web-1"})
+        self.finished.set()
+        return {"stack": "shop", "changed": True, "summary": ["web: 2 instances"], "urls": ["http://127.0.0.1:1"]}
+
+    async def cancel(self, stack: str) -> dict[str, Any]:
+        self.fail = DeploymentFailed("the deployment was given up", "you asked for it")
+        self.release.set()
+        return {"text": f"nothing of {stack} runs"}
+
+    async def down(self, stack: str, progress: Progress) -> dict[str, Any]:
+        self._maybe_fail()
+        progress({"text": "draining web-1"})
+        return {"stack": stack, "text": "stopped"}
+
+    async def shutdown(self, progress: Progress) -> dict[str, Any]:
+        return {"text": "nothing runs"}
+
+    def events(self, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
+        self.asked.append((stack, limit, after))
+        return [{"id": after + 1, "text": "launched"}]
+
+    async def check(self, stack: str) -> dict[str, Any]:
+        self._maybe_fail()
+        return {"stack": stack, "token": "t", "requests": 7, "listeners": []}
+
+    def _maybe_fail(self) -> None:
+        if self.fail is not None:
+            raise self.fail
+
+
+class Daemon:
+    """The running server, its supervisor, and a client for it."""
+
+    def __init__(self, supervisor: ScriptedSupervisor, client: Client, server: ApiServer, path: str) -> None:
+        self.supervisor, self.client, self.server, self.path = supervisor, client, server, path
+        self.shut_down = asyncio.Event()
+
+    async def ask(self, call: Callable[[Client], Any]) -> Any:
+        """Run a client's call as another process would: in a thread, off the loop."""
+        return await asyncio.wait_for(asyncio.to_thread(call, self.client), 10)
+
+
+@asynccontextmanager
+async def a_daemon() -> AsyncIterator[Daemon]:
+    folder = tempfile.mkdtemp()
+    path = f"{folder}/api.sock"
+    supervisor = ScriptedSupervisor()
+    shut_down = asyncio.Event()
+    server = ApiServer(supervisor, path, on_shutdown=shut_down.set)
+    await server.start()
+    daemon = Daemon(supervisor, Client(path), server, path)
+    daemon.shut_down = shut_down
+    try:
+        yield daemon
+    finally:
+        await server.stop()
+        shutil.rmtree(folder)

@@ -1,0 +1,265 @@
+"""The keeper and the way to the daemon, with real processes: started, kept, waited for, and ended without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fairlead.api.client import Client
+from fairlead.cli import connection, down, keeper, record
+from fairlead.cli.processes import lock_holder, processes_of, wait_until_gone
+from fairlead.core.layout import Layout
+from fairlead.errors import DaemonUnavailable, StoreError
+from tests.cli.conftest import Fairlead
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def a_python(home: Layout, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Call it with a behaviour: from then on the interpreter is one that runs the fake daemon. Ends what it started."""
+    wrapper = Path(home.home, "python")
+    fake = Path(__file__).with_name("fake_daemon.py")
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} {fake} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(wrapper))
+
+    def behave(how: str) -> None:
+        Path(home.home, "behaviour").write_text(how)
+
+    yield behave
+    for process in sorted(processes_of(home.home), key=lambda process: process.kind != "keeper"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    assert wait_until_gone(home.home, 5) == []
+
+
+def eventually(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+def answering_pid(home: Layout) -> int | None:
+    with contextlib.suppress(DaemonUnavailable):
+        return int(Client(home.api_socket).version(timeout=5)["pid"])
+    return None
+
+
+def starts(home: Layout) -> list[list[str]]:
+    return [line.split(maxsplit=2) for line in Path(home.home, "starts").read_text().splitlines()]
+
+
+def test_a_command_that_changes_something_starts_the_daemon(home: Layout, a_python: Callable[[str], None]) -> None:
+    a_python("serve")
+    client = connection.reach(home, start=True)
+    assert client is not None
+    pid = client.version()["pid"]
+    assert lock_holder(home.lock) == pid
+    assert sorted(process.kind for process in processes_of(home.home)) == ["daemon", "keeper"]
+    assert starts(home)[0][2] == "-P -m fairlead daemon"
+    # The daemon reads `fairlead daemon` in the list of processes, and its keeper does not.
+    for process in processes_of(home.home):
+        line = Path(f"/proc/{process.pid}/cmdline").read_bytes().replace(b"\0", b" ")
+        assert (b"fairlead daemon" in line) == (process.kind == "daemon")
+        assert os.getsid(process.pid) != os.getsid(0)
+        assert os.readlink(f"/proc/{process.pid}/fd/0") == "/dev/null"
+        assert f"FAIRLEAD_HOME={home.home}".encode() in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    assert f"fake daemon {pid}" in Path(home.daemon_log).read_text()
+
+
+def test_a_daemon_killed_with_9_is_back_within_a_second(home: Layout, a_python: Callable[[str], None]) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    before = answering_pid(home)
+    assert before
+    os.kill(before, signal.SIGKILL)
+    killed = time.monotonic()
+    eventually(lambda: answering_pid(home) not in (None, before), "a new daemon answers")
+    # Half a second of the keeper's, and this fake's own start.
+    assert time.monotonic() - killed < 2
+    assert len([process for process in processes_of(home.home) if process.kind == "keeper"]) == 1
+
+
+def test_a_command_waits_for_the_keeper_to_bring_the_daemon_back(home: Layout, a_python: Callable[[str], None]) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    before = answering_pid(home)
+    assert before
+    os.kill(before, signal.SIGKILL)
+    assert connection.reach(home, start=False) is not None
+    assert answering_pid(home) not in (None, before)
+    assert len([process for process in processes_of(home.home) if process.kind == "keeper"]) == 1
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_keeper_ends_when_the_daemon_was_asked_to_or_another_holds_the_home(
+    home: Layout, a_python: Callable[[str], None], status: int
+) -> None:
+    a_python(f"exit {status}")
+    process = keeper.start(home, sys.executable, os.environ)
+    assert process.wait(10) == status
+    assert len(starts(home)) == 1
+
+
+def test_a_daemon_that_cannot_start_at_all_is_not_tried_for_ever_and_its_words_are_shown(
+    home: Layout, a_python: Callable[[str], None]
+) -> None:
+    a_python("exit 1")
+    with pytest.raises(DaemonUnavailable, match="it ended with status 1") as seen:
+        connection.reach(home, start=True)
+    assert seen.value.detail.startswith("fake daemon ")
+    assert len(starts(home)) == 1
+    assert wait_until_gone(home.home, 5) == []
+
+
+def test_a_daemon_that_dies_after_a_crash_is_tried_again_half_a_second_later(
+    home: Layout, a_python: Callable[[str], None]
+) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    a_python("exit 1")
+    os.kill(int(starts(home)[0][0]), signal.SIGKILL)
+    eventually(lambda: len(starts(home)) >= 4, "three more starts")
+    moments = [float(start[1]) for start in starts(home)[1:4]]
+    assert all(0.5 <= later - earlier < 2 for earlier, later in itertools.pairwise(moments))
+    a_python("exit 0")
+    assert wait_until_gone(home.home, 5) == []
+
+
+def test_two_commands_at_once_end_with_one_daemon(home: Layout, a_python: Callable[[str], None]) -> None:
+    a_python("serve")
+    first = keeper.start(home, sys.executable, os.environ)
+    second = keeper.start(home, sys.executable, os.environ)
+    eventually(lambda: first.poll() == 3 or second.poll() == 3, "one keeper gives way")
+    assert connection.reach(home, start=True) is not None
+    assert sorted(process.kind for process in processes_of(home.home)) == ["daemon", "keeper"]
+    for process in (first, second):
+        process.returncode = process.poll() or 0
+
+
+def test_a_silent_daemon_is_awaited_and_then_named(
+    home: Layout, a_python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_python("silent")
+    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    process = keeper.start(home, sys.executable, os.environ)
+    eventually(lambda: lock_holder(home.lock), "the lock is held")
+    began = time.monotonic()
+    with pytest.raises(DaemonUnavailable, match=rf"pid {lock_holder(home.lock)} holds .* nothing answered"):
+        connection.reach(home, start=True)
+    assert 0.3 <= time.monotonic() - began < 2
+    keeper.end(process)
+
+
+def test_a_daemon_that_never_answers_is_ended_again(
+    home: Layout, a_python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_python("silent")
+    monkeypatch.setattr(connection, "STARTING", 1.0)
+    with pytest.raises(DaemonUnavailable, match=r"gave no answer on .* for 1 s"):
+        connection.reach(home, start=True)
+    assert wait_until_gone(home.home, 5) == []
+
+
+def test_without_a_daemon_one_is_started_only_when_something_should_run(
+    home: Layout, a_python: Callable[[str], None]
+) -> None:
+    a_python("serve")
+    assert connection.reach(home, start=False) is None
+    with contextlib.closing(sqlite3.connect(home.database)) as db, db:
+        db.execute("CREATE TABLE stacks (name, wanted)")
+        db.execute("INSERT INTO stacks VALUES ('shop', 'up')")
+    assert connection.reach(home, start=False) is not None
+
+
+def test_down_all_leaves_no_process(home: Layout, a_python: Callable[[str], None], fairlead: Fairlead) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    shown = fairlead("down", "--all")
+    assert (shown.status, shown.out) == (0, "")
+    assert "nothing runs any more" in shown.err
+    assert processes_of(home.home) == []
+    assert lock_holder(home.lock) is None
+    again = fairlead("down", "--all")
+    assert again.status == 0
+    assert f"nothing runs in {home.home}" in again.err
+
+
+def test_down_all_has_a_daemon_end_what_was_left_behind(
+    home: Layout, a_python: Callable[[str], None], fairlead: Fairlead
+) -> None:
+    a_python("serve")
+    environment = {"FAIRLEAD_RUN": f"{home.home}/stacks/shop/instances/web-1", "PATH": os.environ["PATH"]}
+    with subprocess.Popen(["sleep", "2"], env=environment):
+        shown = fairlead("down", "--all")
+    assert shown.status == 0
+    assert len(starts(home)) == 1
+    assert processes_of(home.home) == []
+
+
+def test_down_all_names_what_is_still_there(
+    home: Layout, a_python: Callable[[str], None], fairlead: Fairlead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    monkeypatch.setattr(down, "ENDING", 0.3)
+    environment = {"FAIRLEAD_RUN": f"{home.home}/stacks/shop/instances/web-1", "PATH": os.environ["PATH"]}
+    with subprocess.Popen(["sleep", "60"], env=environment) as stray:
+        shown = fairlead("down", "--all")
+        stray.kill()
+    assert shown.status == 1
+    assert f"there is still instance (pid {stray.pid})" in shown.err
+
+
+def test_the_marks_of_an_instance_are_not_handed_to_the_daemon(home: Layout, a_python: Callable[[str], None]) -> None:
+    a_python("serve")
+    marks = {"FAIRLEAD_RUN": f"{home.home}/stacks/a/instances/b", "FAIRLEAD_INSTANCE": "b"}
+    keeper.start(home, sys.executable, {**os.environ, **marks}).returncode = 0
+    eventually(lambda: answering_pid(home), "the daemon answers")
+    assert sorted(process.kind for process in processes_of(home.home)) == ["daemon", "keeper"]
+
+
+def test_a_home_that_cannot_be_made_says_so(home: Layout) -> None:
+    Path(home.home, "file").write_text("")
+    blocked = Layout(f"{home.home}/file/home", f"{home.home}/run")
+    with pytest.raises(StoreError, match=r"the home cannot be written: .*: File exists"):
+        keeper.start(blocked, sys.executable, os.environ)
+
+
+def test_the_store_is_read_without_touching_it(home: Layout) -> None:
+    assert record.something_should_run(home.database) is False
+    with contextlib.closing(sqlite3.connect(home.database)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        with db:
+            db.execute("CREATE TABLE stacks (name, wanted)")
+            db.execute("CREATE TABLE instances (id, ended)")
+            db.execute("CREATE TABLE events (id, at, stack, service, instance, kind, text)")
+            db.executemany("INSERT INTO events VALUES (?, 't', ?, '', '', 'k', 'x')", [(1, "a"), (2, "b"), (3, "a")])
+    files = set(os.listdir(home.home))
+    assert record.something_should_run(home.database) is False
+    assert [event["id"] for event in record.events(home.database, None, 2, 0)] == [2, 3]
+    assert [event["id"] for event in record.events(home.database, "a", 9, 1)] == [3]
+    assert set(os.listdir(home.home)) == files
+    with contextlib.closing(sqlite3.connect(home.database)) as db, db:
+        db.execute("INSERT INTO instances VALUES ('web-1', 0)")
+        db.commit()
+        # Also while another program has it open, with the row still in its log.
+        assert record.something_should_run(home.database) is True
+
+
+def test_a_store_that_cannot_be_read_is_the_daemons_to_explain(home: Layout) -> None:
+    Path(home.database).write_bytes(b"not a database" * 100)
+    assert record.something_should_run(home.database) is True
+    assert record.events(home.database, None, 10, 0) == []

@@ -1,0 +1,155 @@
+"""The program as a whole: its help, its versions, its errors, its exit statuses, and what it imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fairlead import __version__
+from fairlead.cli import output, reference
+from fairlead.cli.main import COMMANDS
+from fairlead.core.layout import Layout
+from fairlead.errors import FairleadError, NotFound, SpecError
+from tests.cli.conftest import Fairlead
+from tests.cli.scripted import Refuse, serving, status_of
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=30, env={**os.environ, **environment}
+    )
+
+
+def test_version_is_answered_before_anything_is_imported() -> None:
+    shown = python("-X", "importtime", "-m", "fairlead", "--version")
+    assert shown.stdout == f"fairlead {__version__}\n"
+    assert "click" not in shown.stderr
+    assert "fairlead.cli" not in shown.stderr
+
+
+@pytest.mark.parametrize("state", ["no daemon", "daemon"])
+def test_status_imports_nothing_heavy(home: Layout, state: str) -> None:
+    program = (
+        "import sys; from fairlead.cli.main import run; status = run(['status']);"
+        "heavy = {'asyncio', 'pydantic', 'yaml', 'starlette', 'uvicorn', 'subprocess', 'concurrent.futures'};"
+        "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
+    )
+    if state == "daemon":
+        with serving(home, {"GET /status": status_of()}):
+            shown = python("-c", program, FAIRLEAD_HOME=home.home)
+    else:
+        shown = python("-c", program, FAIRLEAD_HOME=home.home)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_examples(fairlead: Fairlead, name: str) -> None:
+    shown = fairlead(name, "--help")
+    assert shown.status == 0
+    assert "Examples:" in shown.out
+    assert f"  fairlead {name}" in shown.out
+    assert "--home" in shown.out
+
+
+def test_help_lists_every_command_and_every_exit_status(fairlead: Fairlead) -> None:
+    shown = fairlead("--help")
+    assert shown.status == 0
+    for name in (*COMMANDS, "Exit status:", "130"):
+        assert name in shown.out
+
+
+def test_no_command_shows_the_help_and_is_a_usage_error(fairlead: Fairlead) -> None:
+    shown = fairlead()
+    assert (shown.status, shown.out) == (2, "")
+    assert "Usage: fairlead" in shown.err
+    assert "error" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "then"),
+    [
+        (["stats"], "error: No such command 'stats'. Did you mean 'status'?", "next: fairlead --help"),
+        (["up", "--jsno"], "error: No such option '--jsno'. Did you mean '--json'?", "next: fairlead up --help"),
+        (["check", "--requests", "1"], "Invalid value for '--requests'", "next: fairlead check --help"),
+        (["status", "a", "--stack", "b"], "two stacks were given: a and b", "next: fairlead"),
+        (["down", "--all", "shop"], "do not name one", "next: fairlead"),
+    ],
+)
+def test_a_wrong_command_line_says_what_was_meant_and_exits_2(
+    fairlead: Fairlead, arguments: list[str], says: str, then: str
+) -> None:
+    shown = fairlead(*arguments)
+    assert (shown.status, shown.out) == (2, "")
+    assert says in shown.err
+    assert then in shown.err
+
+
+def test_an_error_reads_place_what_why_detail_next(fairlead: Fairlead, home: Layout) -> None:
+    error = FairleadError("it failed", "the moon", "Wait.", place="fairlead.yaml:1:2", detail="line one\nline two")
+    with serving(home, {"GET /status": Refuse(error, 500)}):
+        shown = fairlead("status")
+    assert shown.err == "error: fairlead.yaml:1:2: it failed: the moon\n  line one\n  line two\nnext: Wait.\n"
+    assert (shown.status, shown.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(NotFound("a"), 2), (SpecError("b", ("c",)), 2), (FairleadError("d"), 1)]
+)
+def test_the_exit_status_is_that_of_the_errors_class(
+    fairlead: Fairlead, home: Layout, error: FairleadError, status: int
+) -> None:
+    with serving(home, {"GET /status": Refuse(error)}):
+        assert fairlead("status").status == status
+
+
+def test_terminal_escapes_in_errors_never_reach_the_terminal(fairlead: Fairlead, home: Layout) -> None:
+    error = FairleadError("a\x1b[2J", "b\x07", "c\x9b", detail="d\x1b]0;x\x07")
+    with serving(home, {"GET /status": Refuse(error)}):
+        shown = fairlead("status")
+    assert not any(character in shown.err for character in "\x1b\x07\x9b")
+    assert r"a\x1b[2J" in shown.err
+
+
+def test_a_daemon_of_another_version_is_noted(fairlead: Fairlead, home: Layout) -> None:
+    with serving(home, {"GET /status": status_of(), "GET /version": {"version": "9.9", "pid": 1}}):
+        shown = fairlead("status", "--json")
+    assert json.loads(shown.out)["stacks"] == []
+    assert f"the daemon is fairlead 9.9, this command is {__version__}" in shown.err
+
+
+def test_home_may_stand_before_or_after_the_command_and_wins_over_the_environment(
+    fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAIRLEAD_HOME", "/nonexistent")
+    with serving(home, {"GET /status": status_of()}):
+        for arguments in (("--home", home.home, "status"), ("status", "--home", home.home)):
+            assert "pid 42" in fairlead(*arguments).out
+
+
+def test_a_reader_that_leaves_is_no_error(home: Layout) -> None:
+    with serving(home, {"GET /status": status_of()}):
+        program = f"{sys.executable} -m fairlead status --json | true; exit ${{PIPESTATUS[0]}}"
+        shown = subprocess.run(
+            ["bash", "-c", program], capture_output=True, text=True, env={**os.environ, "FAIRLEAD_HOME": home.home}
+        )
+    assert "Traceback" not in shown.stderr
+    assert shown.returncode in (0, 141)
+
+
+def test_the_generated_commands_page_is_up_to_date() -> None:
+    with open(f"{ROOT}/docs/reference/commands.md", encoding="utf-8") as file:
+        assert file.read() == reference.text(), "run: python -m fairlead.cli.reference > docs/reference/commands.md"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0s"), (59.9, "59s"), (61, "1m01s"), (3600, "1h00m"), (90000, "1d01h")]
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert output.duration(seconds) == text
