@@ -1,0 +1,38 @@
+"""`make bench`: requests/s through the balancer against nginx, and the time of `fairlead up`.
+
+    python -m bench            everything, about two minutes
+    python -m bench proxies    requests/s, as ratios
+    python -m bench up         `up` cold and warm
+
+Tables go to stdout, progress to stderr. Exit status: 0; 1 when a bar of the promises is missed (docs/limits.md);
+2 when the machine lacks something, or something failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bench import proxies, ups
+from bench.machine import CannotMeasure
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Figures of fairlead on this machine.")
+    parser.add_argument("what", nargs="?", choices=["all", "proxies", "up"], default="all")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of the proxies (default 3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement (default 3)")
+    asked = parser.parse_args()
+    status = 0
+    for name in ("proxies", "up") if asked.what == "all" else (asked.what,):
+        try:
+            held = proxies.measure(asked.rounds, asked.seconds) if name == "proxies" else ups.measure()
+            status = max(status, 0 if held else 1)
+        except CannotMeasure as problem:
+            print(f"bench {name}: {problem}", file=sys.stderr)
+            status = 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What a benchmark takes from the machine: programs, free ports, a folder that goes away, CPU time of a process.
+
+The law: everything listens on loopback, every wait has an end, and nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+
+class CannotMeasure(Exception):
+    """The machine lacks something, or what was to be measured failed: a sentence for the person who ran it."""
+
+
+def program(name: str) -> str:
+    """The path of an installed program. CannotMeasure: how to install it."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise CannotMeasure(f"{name} is not installed. Run: sudo apt install nginx-light wrk")
+    return found
+
+
+def free_port() -> int:
+    """A port of loopback that was free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[str]:
+    """A short path, removed afterwards, that others may pass (0711): a root's instances run as another user."""
+    path = tempfile.mkdtemp(prefix="flb-")
+    os.chmod(path, 0o711)  # noqa: S103 (nothing secret lies in it)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    """Return when `condition` holds. CannotMeasure: it did not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise CannotMeasure(f"{what}: not after {seconds:.0f} s")
+        time.sleep(0.02)
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on that port of loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time, user and system, that these processes have used so far; those that are gone count nothing."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
+            # After the name, which may hold anything, fields 14 and 15 are the times.
+            fields = stat.read().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` started and that still run."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as listed:
+        return [int(word) for word in listed.read().split()]
+    return []
+
+
+def note(text: str) -> None:
+    """Progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,78 @@
+"""The documents fail the build when they lie."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fairlead.cli.main import COMMANDS
+from fairlead.spec import read
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+def event_kinds() -> set[str]:
+    """Every kind that the code gives an event: the literal arguments of `event` and `_tell`."""
+    kinds = set()
+    for path in [*(ROOT / "src/fairlead/control").glob("*.py"), ROOT / "src/fairlead/wiring.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            position = {"event": 1, "_tell": 0}.get(node.func.attr)
+            if position is None or len(node.args) <= position:
+                continue
+            argument = node.args[position]
+            if isinstance(argument, ast.Constant):
+                kinds.add(str(argument.value))
+    # The one place that passes a target's health on as the kind.
+    return kinds | {"healthy", "unhealthy"}
+
+
+def test_every_event_is_documented_and_every_documented_event_exists() -> None:
+    page = (ROOT / "docs/reference/events.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == event_kinds()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    for words in re.findall(r"`(?:\.venv/bin/)?fairlead ([a-z]+)", page.read_text(encoding="utf-8")):
+        assert words in COMMANDS, f"{page.name} names `fairlead {words}`"
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"^make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("fairlead.yaml")), ids=lambda path: path.parent.name)
+def test_every_example_is_a_file_this_version_runs(file: Path) -> None:
+    assert read(str(file), env={}).name == file.parent.name
+
+
+def test_the_layers_of_the_architecture_page_are_those_of_the_import_rules() -> None:
+    rules = (ROOT / ".importlinter").read_text(encoding="utf-8")
+    layers = re.search(r"^layers =\n((?:    .+\n)+)", rules, re.MULTILINE)
+    assert layers
+    folders = set(re.findall(r"\w+", layers[1]))
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert folders <= set(re.findall(r"^- \*\*(\w+)\*\*:", page, re.MULTILINE))
+
+
+def test_nothing_that_git_tracks_is_generated() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    if listed.returncode == 0:
+        assert not [name for name in listed.stdout.splitlines() if name.endswith((".pyc", ".log", ".db"))]
