@@ -119,9 +119,9 @@ def test_servers_that_nobody_wants_are_told() -> None:
     assert strangers([(GROUP, "web-9")], world) == []
 
 
-def test_levelling_sets_all_weights_to_two_before_any_to_one() -> None:
+def test_levelling_takes_one_server_after_the_other() -> None:
     assert [one.line for one in level(GROUP, ["web-2", "web-1"])] == [
-        f"set server {GROUP}/web-{number} weight {weight}" for weight in (2, 1) for number in (1, 2)
+        f"set server {GROUP}/web-{number} weight {weight}" for number in (1, 2) for weight in (2, 1)
     ]
 
 
