@@ -3,13 +3,14 @@
 # make test    every test this machine can run
 # make lint    style, types, import rules
 # make bench   figures, as ratios measured side by side (needs nginx and wrk)
-# make clean   what these made; running stacks are left alone
+# make clean   removes what these made; run `.venv/bin/fairlead down --all` first, running stacks are left alone
 
 PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 # Nothing a caller's shell has activated may be installed into.
 unexport VIRTUAL_ENV
+export PIP_ROOT_USER_ACTION := ignore
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
 .PHONY: setup demo test lint format bench clean
@@ -19,6 +20,7 @@ setup: $(VENV)/.dev
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/fairlead up examples/host-date
+	@echo "(here \`fairlead\` is $(VENV)/bin/fairlead; \`. $(VENV)/bin/activate\` makes the short name work)" >&2
 
 test: $(VENV)/.dev
 	$(VENV)/bin/pytest $(TESTS)
@@ -38,6 +40,7 @@ bench: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.dev: $(UV) pyproject.toml uv.lock
 	@$(UV) sync --quiet --locked --group dev
@@ -50,16 +53,18 @@ $(VENV)/.installed: $(UV) pyproject.toml uv.lock
 # uv comes from PyPI. Debian and Ubuntu keep the venv module in a package of its own; without it pip can still fetch uv,
 # and uv makes the environment.
 $(UV):
+	@command -v "$(PYTHON)" >/dev/null || \
+	  { echo "there is no $(PYTHON). Run: sudo apt install python3 python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "fairlead needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
 	  $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv; \
 	elif command -v uv >/dev/null; then \
-	  uv venv --quiet --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(VENV)/bin/python uv; \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && uv pip install --quiet --python $(VENV)/bin/python uv; \
 	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
-	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target $(VENV).bootstrap uv && \
-	  $(VENV).bootstrap/bin/uv venv --quiet --python $(PYTHON) $(VENV) && \
-	  $(VENV).bootstrap/bin/uv pip install --quiet --python $(VENV)/bin/python uv && rm -rf $(VENV).bootstrap; \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target build/bootstrap uv && \
+	  build/bootstrap/bin/uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  build/bootstrap/bin/uv pip install --quiet --python $(VENV)/bin/python uv && rm -rf build; \
 	else \
 	  echo "this Python has no venv module and no pip. Run: sudo apt install python3-venv" >&2; exit 1; \
 	fi

@@ -4,7 +4,7 @@
     python -m bench proxies    requests/s, as ratios
     python -m bench up         `up` cold and warm
 
-Tables go to stdout, progress to stderr. Exit status: 0; 1 when a bar of the promises is missed (docs/limits.md);
+Tables go to stdout, progress to stderr. Exit status: 0; 1 when a bar is missed (the table names it);
 2 when the machine lacks something, or something failed.
 """
 

@@ -24,7 +24,7 @@ from fairlead.store.users import Account
 PRIVATE, PASSABLE, READABLE = 0o700, 0o711, 0o755
 
 _FOLDERS = ("cache", "envs", "logs", "lost+found", "programs", "python", "run", "stacks")
-_FILES = ("daemon.lock", "fairlead.db", "fairlead.db-shm", "fairlead.db-wal")
+_FILES = ("daemon.lock", "fairlead.db", "fairlead.db-shm", "fairlead.db-wal", "local-last-port")
 """What a home may hold (and `lost+found`, on a disk of its own)."""
 
 
