@@ -9,8 +9,10 @@ import math
 import pytest
 
 from fairlead.core.observed import Outcome
+from fairlead.core.traffic import BalancerReport
+from fairlead.engines.base import LaunchOrder
 from fairlead.engines.fake.script import Fault, Script
-from fairlead.errors import BuildError, DeploymentFailed, NotFound, PortInUse
+from fairlead.errors import BuildError, DeploymentFailed, NotFound, PortInUse, UsageError
 
 from .town import Town
 
@@ -193,6 +195,41 @@ async def test_a_taken_port_is_told_before_anything_is_built(town: Town) -> None
     assert asyncio.get_running_loop().time() < 0.5, "the build takes 0.5 s"
 
 
+async def test_a_refused_port_is_told_at_its_place_in_the_file(town: Town) -> None:
+    town.balancer.occupy("127.0.0.1", 8080, "nginx (pid 7)")
+    with pytest.raises(PortInUse) as caught:
+        await town.up(await town.daemon())
+    line = (town.folder / "fairlead.yaml").read_text().splitlines()[-1]
+    assert caught.value.place == f"fairlead.yaml:11:{line.index('8080') + 1}"
+
+
+async def test_another_stack_of_the_same_name_is_refused_and_changes_nothing(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    serving = town.serving()
+    home, town.folder = town.folder, town.folder / "elsewhere"
+    town.folder.mkdir()
+    town.write(instances=1, version=2)
+    with pytest.raises(UsageError, match="another stack is up under the name shop") as caught:
+        await town.up(daemon)
+    assert (str(home) in caught.value.why, caught.value.place) == (True, "fairlead.yaml:1:7")
+    assert town.serving() == serving
+
+
+async def test_a_stack_whose_file_moved_goes_on_and_that_is_said(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    serving, before = town.serving(), town.folder / "fairlead.yaml"
+    town.folder = town.folder / "elsewhere"
+    town.folder.mkdir()
+    before.rename(town.folder / "fairlead.yaml")
+    assert (await town.up(daemon))["changed"] is False
+    assert any("has moved" in text for text in town.told)
+    await town.up(daemon)
+    assert not any("has moved" in text for text in town.told), "it is said once"
+    assert town.serving() == serving
+
+
 async def test_a_failed_change_of_port_keeps_the_old_one(town: Town) -> None:
     daemon = await town.daemon()
     await town.up(daemon)
@@ -303,3 +340,143 @@ async def test_every_plan_is_kept_with_what_it_judged(town: Town) -> None:
     assert '"Launch"' in decisions[0]["plan"]
     assert '"wanted"' in decisions[0]["snapshot"]
     assert '"observed"' in decisions[0]["snapshot"]
+
+
+async def test_a_port_that_a_stranger_took_while_no_daemon_lived_is_told_and_waited_for(town: Town) -> None:
+    before = await town.daemon()
+    await town.up(before)
+    await before.close()
+    town.balancer.ports_lost()
+    town.balancer.occupy("127.0.0.1", 8080, "process 7 (nginx) listens on 127.0.0.1:8080")
+    daemon = await town.daemon()
+    await asyncio.sleep(30)
+    assert (await daemon.status())["stacks"][0]["name"] == "shop"
+    problems = [event["text"] for event in town.store.events("shop", 100) if event["kind"] == "problem"]
+    assert problems == [
+        "port 8080 on 127.0.0.1 is taken: process 7 (nginx) listens on 127.0.0.1:8080; it is tried again every second"
+    ]
+    town.engine.end("shop", "web-1")
+    await town.becomes("web-2", "web-3")
+    town.balancer.occupy("127.0.0.1", 8080, "")
+    await town.until("the port", lambda: ("127.0.0.1", 8080) in town.balancer.ports, 2)
+    await town.until("to be told", lambda: town.kinds()[-1] == "listening", 2)
+    assert town.engine.starts["shop", "web-2"] == 1
+
+
+async def test_a_stack_whose_port_is_gone_goes_down(town: Town) -> None:
+    before = await town.daemon()
+    await town.up(before)
+    await before.close()
+    town.balancer.ports_lost()
+    town.balancer.occupy("127.0.0.1", 8080, "nginx (pid 7)")
+    daemon = await town.daemon()
+    await daemon.down("shop", lambda event: None)
+    assert (town.living(), town.balancer.members, town.store.stacks()) == ([], {}, ())
+
+
+async def test_a_stack_goes_down_although_the_balancer_never_comes_back(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.balancer.die()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await daemon.down("shop", lambda event: None)
+    assert 30 <= loop.time() - began < 45, "the deregistration delay, since nobody can tell what is inside"
+    assert (town.living(), town.store.stacks()) == ([], ())
+
+
+async def test_what_cannot_be_ended_does_not_keep_the_others_from_being_replaced(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    order = LaunchOrder(
+        stack="shop", id="web-99", argv=("serve",), environment={"VERSION": "1"}, working_folder="/", address="unix:/x"
+    )
+    await town.engine.launch(order)
+    town.engine.fail("kill", Fault(kind="refuse"), times=1000)
+    town.engine.end("shop", "web-1")
+    await town.until("a replacement", lambda: town.serving() == ["web-2", "web-3"], 5)
+
+
+async def test_after_a_reboot_everything_comes_back(town: Town) -> None:
+    before = await town.daemon()
+    await town.up(before)
+    await before.close()
+    await asyncio.sleep(5000)
+    town.reboot()
+    await town.daemon()
+    await town.becomes("web-3", "web-4")
+    causes = [event["text"] for event in town.store.events("shop", 100) if event["kind"] == "launched"]
+    assert causes[-1] == "web-4 launched: replaces: web-2 ended with the machine's last boot"
+
+
+async def test_a_deployment_that_a_reboot_interrupted_is_still_given_up_when_its_release_cannot_start(
+    town: Town,
+) -> None:
+    await asyncio.sleep(5000)
+    before = await town.daemon()
+    town.scripts["1"] = Script(answers_after=math.inf)
+    waiting = asyncio.create_task(town.up(before))
+    await town.until("launches", lambda: len(town.living()) == 2)
+    await town.bury(before)
+    waiting.cancel()
+    town.reboot()
+    town.scripts["1"] = Script(answers_after=math.inf, exits_after=0.1, outcome=Outcome(exit_status=1))
+    daemon = await town.daemon()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(DeploymentFailed, match="3 instances of release 1 ended before"):
+        await town.up(daemon)
+    assert loop.time() - began > 1.0, "with its pauses"
+    launched = [event["instance"] for event in town.store.events("shop", 100) if event["kind"] == "launched"]
+    assert len(launched) <= 6
+
+
+async def test_a_second_up_that_overtook_an_unfinished_first_one_and_fails_leaves_nothing(town: Town) -> None:
+    before = await town.daemon()
+    town.scripts["1"] = Script(answers_after=math.inf)
+    first = asyncio.create_task(town.up(before))
+    await town.until("launches", lambda: len(town.living()) == 2)
+    await town.bury(before)
+    first.cancel()
+    daemon = await town.daemon()
+    town.write(version=2)
+    town.scripts["2"] = Script(answers_after=math.inf, exits_after=0.1, outcome=Outcome(exit_status=1))
+    with pytest.raises(DeploymentFailed, match="ended before their first passed"):
+        await town.up(daemon)
+    assert (town.living(), town.store.stacks()) == ([], ())
+
+
+async def test_a_long_wait_looks_less_often(town: Town) -> None:
+    daemon = await town.daemon()
+    town.scripts["1"] = Script(answers_after=25)
+    observed: list[float] = []
+    observe = town.balancer.observe
+
+    async def counted() -> BalancerReport:
+        observed.append(asyncio.get_running_loop().time())
+        return await observe()
+
+    town.balancer.observe = counted  # type: ignore[method-assign]
+    await town.up(daemon)
+    early = [at for at in observed if at < 1.5]
+    late = [at for at in observed if 15 <= at < 25]
+    assert 15 <= len(early) <= 60
+    assert 35 <= len(late) <= 45, "four times a second"
+
+
+async def test_cancel_ends_an_up_that_waits_for_another_one_too(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.builder.takes = 20
+    town.write(version=2)
+    first = asyncio.create_task(town.up(daemon))
+    await asyncio.sleep(1)
+    town.write(version=3)
+    second = asyncio.create_task(town.up(daemon))
+    await asyncio.sleep(1)
+    await daemon.cancel("shop")
+    for waiting in (first, second):
+        with pytest.raises(DeploymentFailed, match="was cancelled"):
+            await waiting
+    await asyncio.sleep(60)
+    town.sound("web-1", "web-2")

@@ -41,12 +41,13 @@ load_balancer:
 
 
 class LoopClock:
-    """The loop's time, which is virtual."""
+    """The loop's time, which is virtual. booted: its second at which this boot counted `since_boot`."""
 
-    boot = "boot-1"
+    def __init__(self, boot: str = "boot-1", since_boot: float = 1000.0, booted: float = 0.0) -> None:
+        self.boot, self._offset = boot, since_boot - booted
 
     def now(self) -> float:
-        return 1000.0 + asyncio.get_running_loop().time()
+        return self._offset + asyncio.get_running_loop().time()
 
     def wall(self) -> str:
         return f"2026-01-01T00:00:{self.now() % 60:06.3f}Z"
@@ -150,7 +151,14 @@ class Town:
         self.scripts: dict[str, Script] = {}
         self.ill: set[str] = set()
         self.daemons: list[Supervisor] = []
+        self.clock = LoopClock()
         self.write()
+
+    def reboot(self) -> None:
+        """The machine starts again: nothing lives, and the monotonic clock begins anew."""
+        for stack, instance in self.engine.living():
+            self.engine.end(stack, instance)
+        self.clock = LoopClock("boot-2", 10.0, asyncio.get_running_loop().time())
 
     def write(self, instances: int = 2, version: int = 1, port: int = 8080, grace: str = "30s") -> None:
         text = FILE.format(instances=instances, version=version, port=port, grace=grace)
@@ -174,7 +182,7 @@ class Town:
             engine=Mortal(self.engine, self.fuse),  # type: ignore[arg-type]
             balancer=Mortal(self.balancer, self.fuse),  # type: ignore[arg-type]
             builder=self.builder,
-            clock=LoopClock(),
+            clock=self.clock,
             layout=layout_of("/home", 0),
             around=Surroundings(),
             version="test",

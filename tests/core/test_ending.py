@@ -66,6 +66,9 @@ def test_one_that_the_balancer_lacks_is_deregistered() -> None:
     assert isinstance(step(replace(terminating(), target=None))[0], Deregister)
 
 
-@pytest.mark.parametrize("instance", [terminating(), gone(terminating())])
-def test_a_silent_balancer_is_waited_for(instance: Instance) -> None:
-    assert step(instance, known=False) == (None, None)
+@pytest.mark.parametrize(
+    ("instance", "patience"), [(terminating(terminating_at=5.0), 30), (gone(terminating(terminating_at=5.0)), 5)]
+)
+def test_a_silent_balancer_is_waited_for_but_not_for_ever(instance: Instance, patience: float) -> None:
+    assert step(instance, now=5.0 + patience - 0.1, known=False) == (None, 5.0 + patience)
+    assert isinstance(step(instance, now=5.0 + patience, known=False)[0], Deregister)

@@ -306,3 +306,39 @@ def test_the_same_snapshot_gives_the_same_plan() -> None:
     wanted = a_wish(a_revision(web=2), deployment=a_deployment())
     observed = seen(wanted, serving(1), gone(serving(2)), unhealthy(3), starting(4, release=2, check=REFUSED))
     assert decide(wanted, observed, NOW) == decide(wanted, observed, NOW)
+
+
+def test_to_go_down_nobody_waits_for_a_silent_balancer() -> None:
+    wanted = a_wish(wanted="down")
+    unknown = [replace(serving(number), target=None) for number in (1, 2)]
+    plan = decide(wanted, seen(wanted, *unknown, balancer_known=False), NOW)
+    assert told(plan) == ["Retire web-1", "Retire web-2"]
+
+
+def test_an_old_one_that_lacks_the_new_health_check_path_stays_until_a_newer_one_stands_in() -> None:
+    wanted = a_wish(a_revision(web=2), previous=a_revision(), deployment=a_deployment())
+    lacking = [unhealthy(1, since=NOW), serving(2)]
+    coming = [starting(3, release=2, launched_at=NOW), starting(4, release=2, launched_at=NOW)]
+    assert told(decide(wanted, seen(wanted, *lacking, *coming), NOW)) == []
+    one_serves = [*lacking, serving(3, release=2), coming[1]]
+    assert told(decide(wanted, seen(wanted, *one_serves), NOW)) == ["Retire web-1"], "the unhealthy one first"
+
+
+def test_when_all_old_ones_lack_the_new_path_one_goes_for_each_new_one_that_serves() -> None:
+    wanted = a_wish(a_revision(web=2), previous=a_revision(), deployment=a_deployment())
+    old = [unhealthy(1, since=NOW), unhealthy(2, since=NOW)]
+    coming = starting(4, release=2, launched_at=NOW)
+    assert told(decide(wanted, seen(wanted, *old, serving(3, release=2), coming), NOW)) == ["Retire web-2"]
+    both = [serving(3, release=2), serving(4, release=2)]
+    assert told(decide(wanted, seen(wanted, *old, *both), NOW)) == ["Retire web-2", "Retire web-1"]
+
+
+def test_what_the_restart_of_the_machine_ended_is_no_failed_start() -> None:
+    wanted = a_wish(deployment=a_deployment())
+    caught = [gone(starting(number, boot="boot-0"), Outcome()) for number in (1, 2)]
+    plan = decide(wanted, seen(wanted, *caught, boot="boot-1"), NOW)
+    assert [action.failed_start for action in plan.actions if isinstance(action, Retire)] == [False, False]
+    assert [action.reason for action in plan.actions if isinstance(action, Launch)] == [
+        "replaces: web-1 ended with the machine's last boot",
+        "replaces: web-2 ended with the machine's last boot",
+    ]

@@ -44,7 +44,10 @@ class Observer:
             process = sightings.get(record.id) if record.boot == self._clock.boot else Process(alive=False)
             unhealthy_at = self._since(record, target, now, known=report.known)
             instances.append(Instance(record=record, process=process, target=target, unhealthy_at=unhealthy_at))
-        began = wanted.deployment.began_at if wanted.deployment and wanted.deployment.status == "in_progress" else 0.0
+        deployment = wanted.deployment
+        # Another boot's seconds say nothing now: they would hide every failed start of this one.
+        runs = deployment is not None and deployment.status == "in_progress" and deployment.boot == self._clock.boot
+        began = deployment.began_at if deployment and runs else 0.0
         services = wanted.desired.stack.services
         return Observed(
             instances=tuple(instances),
@@ -60,6 +63,8 @@ class Observer:
             next_numbers=tuple(
                 (service.name, self._store.next_number(self._stack, service.name)) for service in services
             ),
+            boot=self._clock.boot,
+            missing=tuple(one for one in report.missing if one.stack == self._stack),
         )
 
     def _since(self, record: InstanceRecord, target: TargetReport | None, now: float, *, known: bool) -> float | None:

@@ -2,7 +2,8 @@
 
 Nothing is awaited between the snapshot and the decision. Before each action it is asked whether the stack is still
 wanted as it was judged; if not, the rest of the plan is dropped and the next cycle judges anew. An error of the outside
-never ends the loop: it is told, and tried again a second later.
+never ends the loop: it is told, and tried again a second later. Nor does it keep the loop from the other instances: an
+action that fails takes with it the later ones on the same instance, and what would end a deployment or the stack.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fairlead.control.journal import Journal
 from fairlead.control.observer import Observer
 from fairlead.core.desired import Deployment, StackRecord
 from fairlead.core.observed import Instance, Observed
-from fairlead.core.plan import GiveUp, Plan, Remove, Succeed
+from fairlead.core.plan import Action, GiveUp, Plan, Remove, Succeed
 from fairlead.core.reconcile import decide
 from fairlead.engines.base import Engine
 from fairlead.errors import FairleadError
@@ -28,6 +29,10 @@ log = logging.getLogger("fairlead")
 PACE_IDLE = 1.0
 PACE_BUSY = 0.05
 """Seconds between looks while an instance is on its way in or out: a target is admitted at its first passed check."""
+PACE_WAITING = 0.25
+"""The same when nothing has happened for a while: a program that takes a minute to start can wait a quarter second."""
+PATIENCE = 20
+"""The pace of a wait is its age divided by this."""
 PACE_AFTER_ERROR = 1.0
 RUNAWAY = 50
 """Plans in a row after which the loop slows down: no stack needs so many steps without waiting for anything."""
@@ -55,6 +60,8 @@ class StackLoop:
         self.gone = asyncio.Event()
         """Set when the stack has been taken down and nothing of it is left."""
         self._last_error = ""
+        self._acted_at = 0.0
+        self._missing: frozenset[str] = frozenset()
 
     def wake(self) -> None:
         """Something happened: look now."""
@@ -84,7 +91,8 @@ class StackLoop:
             if plan.actions and in_a_row < RUNAWAY:
                 await asyncio.sleep(0)
                 continue
-            pace = PACE_BUSY if busy else PACE_IDLE
+            waited = (self._clock.now() - self._acted_at) / PATIENCE
+            pace = min(max(PACE_BUSY, waited), PACE_WAITING) if busy else PACE_IDLE
             if plan.wake_at is not None:
                 pace = min(pace, max(0.0, plan.wake_at - self._clock.now()))
             await self._wait(pace)
@@ -102,21 +110,41 @@ class StackLoop:
         now = self._clock.now()
         plan = decide(wanted, observed, now)
         self._tell_health(wanted, observed)
+        self._tell_missing(observed)
         if plan.actions:
+            self._acted_at = now
             self._journal.decision(wanted, observed, plan, now)
+        await self._apply(plan, wanted, observed)
+        return plan, _is_busy(wanted, observed)
+
+    async def _apply(self, plan: Plan, wanted: StackRecord, observed: Observed) -> None:
+        """One action after the other. The first error is raised in the end."""
+        first: Exception | None = None
+        spoilt = set()
         for action in plan.actions:
             if self._store.stack(self.name) != wanted:
                 break
-            match action:
-                case Succeed():
-                    self._succeed(wanted)
-                case GiveUp():
-                    await self._give_up(wanted, observed, action)
-                case Remove():
-                    self._remove()
-                case _:
-                    await self.applier.apply(action)
-        return plan, _is_busy(wanted, observed)
+            instance = getattr(action, "instance", None)
+            if first is not None and (instance in spoilt or isinstance(action, Succeed | GiveUp | Remove)):
+                continue
+            try:
+                await self._do(action, wanted, observed)
+            except Exception as error:
+                first = first or error
+                spoilt.add(instance)
+        if first is not None:
+            raise first
+
+    async def _do(self, action: Action, wanted: StackRecord, observed: Observed) -> None:
+        match action:
+            case Succeed():
+                self._succeed(wanted)
+            case GiveUp():
+                await self._give_up(wanted, observed, action)
+            case Remove():
+                self._remove()
+            case _:
+                await self.applier.apply(action)
 
     def finish(self, wanted: StackRecord, deployment: Deployment) -> None:
         """Tell those who wait for it that the deployment is over."""
@@ -183,6 +211,15 @@ class StackLoop:
             if health.reason:
                 text += f": {health.reason}: {clause or health.description}"
             self._journal.event(self.name, health.state, text, service=services[instance], instance=instance)
+
+    def _tell_missing(self, observed: Observed) -> None:
+        """Once when a listener cannot be had, and once when it is back."""
+        missing = frozenset(f"{one.why}; it is tried again every second" for one in observed.missing)
+        for text in sorted(missing - self._missing):
+            self._journal.event(self.name, "problem", text)
+        if self._missing and not missing:
+            self._journal.event(self.name, "listening", "all listeners are open again")
+        self._missing = missing
 
     def _report(self, error: Exception) -> None:
         """Once for each new error, not once a second."""

@@ -8,7 +8,10 @@ compare with what is wanted now; configure the balancer; record the new revision
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +24,7 @@ from fairlead.core.desired import Deployment, Revision, StackRecord
 from fairlead.core.differences import differences
 from fairlead.core.model import Release, Stack
 from fairlead.core.routing import routing_of
-from fairlead.errors import DeploymentFailed, FairleadError
+from fairlead.errors import BalancerError, DeploymentFailed, FairleadError, UsageError
 from fairlead.haproxy.base import Balancer
 from fairlead.spec import read
 from fairlead.store.database import Store
@@ -55,13 +58,18 @@ class Ups:
         self._store, self._balancer, self._builder = store, balancer, builder
         self._clock, self._journal, self._loop_for = clock, journal, loop_for
         self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._cancels: Counter[str] = Counter()
 
     async def up(self, request: UpRequest, progress: Progress) -> dict[str, Any]:
         """See `Supervisor.up`."""
         stack = read(request.path, env=request.env, dotenv=request.dotenv)
+        cancels = self._cancels[stack.name]
         while (before := self._running.get(stack.name)) is not None:
             progress({"text": f"waiting: another `up` of {stack.name} is under way"})
             await asyncio.wait({before})
+            if self._cancels[stack.name] != cancels:
+                # Whoever gave up while this one waited meant this one, too.
+                raise DeploymentFailed(f"`up` of {stack.name} was cancelled", "", "")
         with self._journal.follow(stack.name, progress):
             task = asyncio.create_task(self._up(stack), name=f"up {stack.name}")
             self._running[stack.name] = task
@@ -74,7 +82,11 @@ class Ups:
                 raise
 
     async def cancel(self, stack: str) -> bool:
-        """End the `up` of `stack`, if one is under way; what it recorded stays recorded."""
+        """End the `up` of `stack`, if one is under way, and those that wait for it; what it recorded stays recorded."""
+        self._cancels[stack] += 1
+        return await self._end(stack)
+
+    async def _end(self, stack: str) -> bool:
         task = self._running.get(stack)
         if task is None:
             return False
@@ -85,7 +97,7 @@ class Ups:
     async def close(self) -> None:
         """The daemon leaves: what is being built is dropped, what is recorded goes on after its return."""
         for stack in list(self._running):
-            await self.cancel(stack)
+            await self._end(stack)
 
     def _forget(self, stack: str, task: asyncio.Task[dict[str, Any]]) -> None:
         if self._running.get(stack) is task:
@@ -99,13 +111,18 @@ class Ups:
             self._say(stack, "waiting: the stack is still going down")
             await self._loop_for(stack.name).gone.wait()
             record = None
-        await self._balancer.reserve(stack.name, stack.listeners)
+        if record is not None:
+            self._refuse_another_file(record, stack)
+        await self._reserve(stack)
         try:
             releases = {service.name: await self._build(stack, service.name) for service in stack.services}
             record = self._store.stack(stack.name)
             revision = Revision(stack=stack, releases=releases)
             changed = differences(record.desired if record else None, revision)
             if record is not None and not changed:
+                if (record.desired.stack.path, record.desired.stack.places) != (stack.path, stack.places):
+                    record = replace(record, desired=revision)
+                    self._store.save_stack(record)
                 return await self._nothing_changed(record)
             record = await self._begin(record, revision, changed)
         except BaseException:
@@ -115,6 +132,28 @@ class Ups:
         self._prune(record)
         urls = [listener.url for listener in stack.listeners]
         return {"stack": stack.name, "changed": True, "summary": list(changed), "urls": urls}
+
+    def _refuse_another_file(self, record: StackRecord, stack: Stack) -> None:
+        """A stack of this name from another file is another stack, unless its file has moved: then that is said."""
+        before = record.desired.stack.path
+        if before == stack.path:
+            return
+        if os.path.exists(before) and not os.path.samefile(before, stack.path):
+            raise UsageError(
+                f"another stack is up under the name {stack.name}",
+                f"it came from {before}, and this is {stack.path}",
+                f"give this one another `name:`, or run: fairlead down {stack.name} (a stack whose file moved may stay "
+                "up; its old file must be gone then)",
+                place=stack.place("name"),
+            )
+        self._say(stack, f"the file of {stack.name} has moved: it is now {stack.path}, and was {before}")
+
+    async def _reserve(self, stack: Stack) -> None:
+        try:
+            await self._balancer.reserve(stack.name, stack.listeners)
+        except BalancerError as problem:
+            problem.place = problem.place or _place_of_listener(stack, problem.what)
+            raise
 
     async def _build(self, stack: Stack, name: str) -> Release:
         service = stack.service(name)
@@ -140,9 +179,10 @@ class Ups:
         stack = revision.stack
         goes_back = None
         if record is not None:
-            # A change on top of one that is still under way goes back to the last revision that had succeeded.
+            # A change on top of one that is still under way goes back to the last revision that had succeeded, or, when
+            # none had, to nothing.
             under_way = record.deployment is not None and record.deployment.status == "in_progress"
-            goes_back = record.previous if under_way and record.previous else record.desired
+            goes_back = record.previous if under_way else record.desired
         deployment = Deployment(
             number=(record.deployment.number + 1) if record and record.deployment else 1,
             status="in_progress",
@@ -210,6 +250,15 @@ class Ups:
 
     def _say(self, stack: Stack, text: str, service: str = "") -> None:
         self._journal.say(stack.name, text, service=service)
+
+
+def _place_of_listener(stack: Stack, what: str) -> str:
+    """Where the port stands that a refusal names; where the listeners do, when it names none."""
+    numbers = re.findall(r"\d+", what)
+    for index, listener in enumerate(stack.listeners):
+        if str(listener.port) in numbers:
+            return stack.place(f"load_balancer.listeners.{index}.port")
+    return stack.place("load_balancer.listeners")
 
 
 def _superseded(deployment: Deployment) -> Deployment:

@@ -157,14 +157,16 @@ def _sick(service: Service, census: Census, sound: Sequence[Instance]) -> list[A
 
 
 def _old(service: Service, census: Census, sound: Sequence[Instance]) -> list[Action]:
-    """Instances of other releases: those without traffic go at once, the serving ones as far as others stand in."""
+    """Instances of other releases: those that never served go at once, the others as far as others stand in for them,
+    the unhealthy first. (Unhealthy may only mean that it lacks the new release's health check path; while the new one
+    does not serve, it is what there is to go back to.)"""
     made: list[Action] = []
-    serving_old = [instance for instance in census.old if serving(instance)]
-    anyone_serves = bool(sound or serving_old)
+    admitted = [instance for instance in census.old if instance.record.state != "pending"]
     for instance in census.old:
-        if instance.record.state == "pending" or (anyone_serves and instance.unhealthy_at is not None):
+        if instance.record.state == "pending":
             made.append(Retire(instance=instance.record.id, reason="another release is wanted, and it serves nobody"))
     needed = -(-service.desired * service.min_healthy // 100)
-    for instance in choose_to_terminate(serving_old, len(sound) + len(serving_old) - needed):
-        made.append(Retire(instance=instance.record.id, reason=f"its place is taken: {len(sound)} newer ones serve"))
+    for instance in choose_to_terminate(admitted, len(sound) + len(admitted) - needed):
+        stand_in = f"its place is taken: {len(sound)} newer ones serve" if sound else f"desired is {service.desired}"
+        made.append(Retire(instance=instance.record.id, reason=stand_in))
     return made

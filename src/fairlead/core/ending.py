@@ -9,6 +9,9 @@ from __future__ import annotations
 from fairlead.core.observed import Instance, Outcome
 from fairlead.core.plan import Action, Deregister, Drain, End, Kill, Stop
 
+UNKNOWN_PATIENCE = 5.0
+"""Seconds to wait for a silent balancer before an instance whose process is gone is taken out all the same."""
+
 
 def next_step(
     instance: Instance, now: float, *, deregistration_delay: float, stop_timeout: float, balancer_known: bool
@@ -37,7 +40,7 @@ def _leave(
     """Still registered: wait for its requests to finish, but no longer than the deregistration delay."""
     record, target = instance.record, instance.target
     if not balancer_known:
-        return None, None
+        return _leave_unseen(instance, now, min(delay, UNKNOWN_PATIENCE) if gone else delay)
     if not gone and instance.process and instance.process.frozen:
         # The kernel then resets its connections, and the balancer sends the GETs inside to others (haproxy.md 5.4).
         return Kill(instance=record.id, reason="it is frozen: requests inside it cannot finish"), None
@@ -52,4 +55,13 @@ def _leave(
     deadline = (record.terminating_at or now) + delay
     if now >= deadline:
         return Deregister(instance=record.id, reason=f"the deregistration delay of {delay:g} s is over"), None
+    return None, deadline
+
+
+def _leave_unseen(instance: Instance, now: float, delay: float) -> tuple[Action | None, float | None]:
+    """The balancer is silent: what is inside is unknown, but nobody gets longer than the delay."""
+    deadline = (instance.record.terminating_at or now) + delay
+    if now >= deadline:
+        why = f"the balancer has been silent for its deregistration delay of {delay:g} s"
+        return Deregister(instance=instance.record.id, reason=why), None
     return None, deadline

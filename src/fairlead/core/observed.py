@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fairlead.core.traffic import Routing, TargetReport
+from fairlead.core.traffic import MissingListener, Routing, TargetReport
 
 State = Literal["pending", "in_service", "terminating", "ended"]
 
@@ -121,3 +121,7 @@ class Observed:
     starts: tuple[StartHistory, ...] = ()
     next_numbers: tuple[tuple[str, int], ...] = ()
     """For each service the N that its next instance gets; a number is never used twice."""
+    boot: str = ""
+    """The boot id of now: a record of another boot is of an instance that the restart of the machine ended."""
+    missing: tuple[MissingListener, ...] = ()
+    """Listeners of this stack that the balancer cannot have for now."""

@@ -63,7 +63,8 @@ def decide(wanted: StackRecord, observed: Observed, now: float) -> Plan:
             actions += [step] if step else []
             wakes += [wake] if wake is not None else []
 
-    if observed.balancer_known:
+    # To end everything one needs to know nothing.
+    if observed.balancer_known or wanted.wanted == "down":
         sized, when = _size_all(wanted, observed, by_service, now)
         actions += sized
         wakes += when
@@ -93,8 +94,8 @@ def _keep(wanted: StackRecord, instance: Instance, observed: Observed) -> list[A
     if record.state == "terminating":
         return []
     if is_gone(instance):
-        why = str(_outcome(instance))
-        retire = Retire(instance=record.id, reason=why, failed_start=record.state == "pending")
+        why = _how(instance, observed)
+        retire = Retire(instance=record.id, reason=why, failed_start=_failed_to_start(instance, observed))
         return [MarkDown(instance=record.id, reason=why), retire] if observed.balancer_known else [retire]
     if instance.process is None:
         if wanted.wanted == "down":
@@ -134,11 +135,11 @@ def _size_all(
         living = [instance for instance in mine if not is_gone(instance)]
         census = capacity.take_census(service, release, living, now)
         known = histories.get((service.name, release), StartHistory(service=service.name, release=release))
-        history = _with_fresh_failures(known, mine, now)
+        history = _with_fresh_failures(known, [one for one in mine if _failed_to_start(one, observed)], now)
         give_up = rollout.verdict(service, release, census, history) if deploying else None
         if give_up:
             return [give_up], []
-        lost = [f"{instance.record.id} {_outcome(instance)}" for instance in mine if is_gone(instance)]
+        lost = [f"{instance.record.id} {_how(instance, observed)}" for instance in mine if is_gone(instance)]
         launched, wake = capacity.launches(
             service, release, census, lost, wanted.desired.stack.zones, history, numbers.get(service.name, 1), now
         )
@@ -163,13 +164,23 @@ def _outcome(instance: Instance) -> Outcome:
     return (instance.process.outcome if instance.process else None) or Outcome()
 
 
-def _with_fresh_failures(history: StartHistory, mine: list[Instance], now: float) -> StartHistory:
+def _how(instance: Instance, observed: Observed) -> str:
+    """How an instance that is gone ended, in words."""
+    return "ended with the machine's last boot" if _of_another_boot(instance, observed) else str(_outcome(instance))
+
+
+def _of_another_boot(instance: Instance, observed: Observed) -> bool:
+    return bool(observed.boot) and instance.record.boot != observed.boot
+
+
+def _failed_to_start(instance: Instance, observed: Observed) -> bool:
+    """It ended before its first passed check, and by itself: a restart of the machine says nothing of the program."""
+    return instance.record.state == "pending" and is_gone(instance) and not _of_another_boot(instance, observed)
+
+
+def _with_fresh_failures(history: StartHistory, failed: list[Instance], now: float) -> StartHistory:
     """The failed starts seen in this very snapshot belong to the history, or the first one would have no back-off."""
-    fresh = [
-        instance
-        for instance in mine
-        if is_gone(instance) and instance.record.state == "pending" and instance.record.release == history.release
-    ]
+    fresh = [instance for instance in failed if instance.record.release == history.release]
     if not fresh:
         return history
     return replace(

@@ -100,6 +100,17 @@ class NodeReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingListener:
+    """A listener that is asked for and cannot be had for now; it is tried again every second."""
+
+    stack: str
+    address: str
+    port: int
+    why: str
+    """In words, with who has the port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BalancerReport:
     """One snapshot. `known` is False while no node answers: then the targets are unknown, which is not 'none'."""
 
@@ -108,3 +119,4 @@ class BalancerReport:
     targets: tuple[TargetReport, ...] = ()
     requests: int | None = None
     """Requests that came through all listeners since the node's start; checks do not count. None: unknown."""
+    missing: tuple[MissingListener, ...] = ()

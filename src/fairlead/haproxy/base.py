@@ -19,7 +19,9 @@ class Balancer(Protocol):
 
     async def start(self, traffic: Traffic) -> None:
         """Adopt what runs, or start it, so that exactly `traffic` holds. Called once, before any other verb. With no
-        listener in `traffic` no node runs until `configure` brings one."""
+        listener in `traffic` no node runs until `configure` brings one. What cannot be had now (a port that somebody
+        else has taken meanwhile, a node that does not start) does not fail it: the rest is served, `observe` tells what
+        is missing, and it is tried again every second."""
         ...
 
     async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
@@ -45,7 +47,8 @@ class Balancer(Protocol):
         ...
 
     async def drain(self, group: str, target: str) -> None:
-        """No new request from now on; running ones go on."""
+        """No new request from now on; running ones go on. A balancer that is dead and cannot be brought back has
+        drained everything; the same for `mark_down` and `deregister`."""
         ...
 
     async def deregister(self, group: str, target: str) -> None:

@@ -4,8 +4,9 @@ It keeps the same law as the real one: an `initial` target gets nothing before `
 draining one nothing, a change that raises after it was remembered is carried out when the node is back. Its world
 outlives the daemon: `start` by a second daemon finds what is there.
 
-What a test sets: `answer` and `health` (what checks find), `sessions`, `requests`, `occupy` (foreign ports), `fail`
-(the next call of a verb), `die` and `revive`. What it reads: `serving`, `send`, `calls`, `members`, `ports`.
+What a test sets: `answer` and `health` (what checks find), `sessions`, `requests`, `occupy` (foreign ports),
+`ports_lost`, `fail` (the next call of a verb), `die` and `revive`. What it reads: `serving`, `send`, `calls`,
+`members`, `ports`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ ANSWERED_503 = Check(status="L7STS", code=503, duration=0.001, text="Service Una
 TIMED_OUT = Check(status="L7TOUT", duration=2.0)
 
 VERSION = "2.8.0"
+
+NEED_NO_NODE = {"reserve", "mark_down", "drain", "deregister", "stop", "close"}
+"""Verbs that a dead node does not fail: who gets less needs nobody for it."""
 
 
 class FakeBalancer(Balancer):
@@ -69,6 +73,10 @@ class FakeBalancer(Balancer):
         self._foreign.pop((address, port), None)
         if holder:
             self._foreign[address, port] = holder
+
+    def ports_lost(self) -> None:
+        """Daemon and node are both dead: nobody holds the ports any more."""
+        self._bound.clear()
 
     def fail(self, verb: str, problem: BaseException | None = None, *, after: bool = False) -> None:
         """The next call of `verb` raises `problem` (default: a BalancerError); after: when its effect has happened."""
@@ -128,8 +136,7 @@ class FakeBalancer(Balancer):
                 Member(target=target, down=(target.group, target.id) in was_down) for target in traffic.targets
             )
             self._bound = {endpoint: stack for endpoint, stack in self._bound.items() if endpoint in self._endpoints()}
-            for routing in traffic.routings:
-                self._bind(routing.stack, routing.listeners)
+            self._bind_what_can_be()
 
         await self._do("start", (), effect)
 
@@ -143,6 +150,7 @@ class FakeBalancer(Balancer):
                 self._wanted.routings[stack] = routing
             else:
                 self._wanted.routings.pop(stack, None)
+            self._bind_what_can_be()
             self._wanted.keep(self._wanted.members.values())
             kept = self._endpoints()
             self._bound = {end: owner for end, owner in self._bound.items() if owner != stack or end in kept}
@@ -184,10 +192,13 @@ class FakeBalancer(Balancer):
     async def observe(self) -> BalancerReport:
         await asyncio.sleep(0)
         self._raise("observe", after=False)
+        self._bind_what_can_be()
+        missing = self._wanted.missing
         if not self._wanted.endpoints:
             node = NodeReport(pid=None, version=VERSION, state="stopped")
         elif self._dead:
-            return BalancerReport(known=False, nodes=(NodeReport(pid=self.pid, version=VERSION, state="starting"),))
+            node = NodeReport(pid=self.pid, version=VERSION, state="starting")
+            return BalancerReport(known=False, nodes=(node,), missing=missing)
         else:
             node = NodeReport(pid=self.pid, version=VERSION, state="running")
             # A passed check brings back what was marked down, as HAProxy does.
@@ -195,7 +206,7 @@ class FakeBalancer(Balancer):
                 if member.down and self._checked(key, passed=True):
                     self._wanted.members[key] = replace(member, down=False)
         targets = tuple(self._report(member) for member in self._wanted.members.values())
-        return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self.requests)
+        return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self.requests, missing=missing)
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
@@ -220,7 +231,7 @@ class FakeBalancer(Balancer):
         effect()
         await asyncio.sleep(0)
         self._raise(verb, after=True)
-        if self._dead and verb not in ("reserve", "close", "stop"):
+        if self._dead and self._wanted.endpoints and verb not in NEED_NO_NODE:
             raise BalancerError("HAProxy does not answer", "the test has killed it", "fairlead goes on trying")
 
     def _raise(self, verb: str, *, after: bool) -> None:
@@ -237,6 +248,16 @@ class FakeBalancer(Balancer):
             if holder:
                 raise PortInUse(f"port {endpoint[1]} on {endpoint[0]} is taken", holder, "choose another port")
         self._bound.update((endpoint, stack) for endpoint in wanted)
+
+    def _bind_what_can_be(self) -> None:
+        """A port that somebody else has is missing, until it is given back."""
+        self._wanted.absent = {}
+        for routing in self._wanted.routings.values():
+            for listener in routing.listeners:
+                try:
+                    self._bind(routing.stack, (listener,))
+                except PortInUse as problem:
+                    self._wanted.absent[endpoint_of(listener)] = f"{problem.what}: {problem.why}"
 
     def _endpoints(self) -> set[Endpoint]:
         return set(self._wanted.endpoints)

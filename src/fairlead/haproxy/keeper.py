@@ -68,7 +68,11 @@ class Keeper:
         """Know again what an earlier daemon left: adopt the HAProxy that serves, with its sockets; watch those that are
         leaving; end one that does not answer, since a second one must never share its ports."""
         self._prepare()
-        self.program = await find_program(self._binary_override, self._search_path, self._programs)
+        try:
+            await self.find_program()
+        except BalancerError as problem:
+            # What runs is adopted all the same; a start will ask again.
+            log.warning("%s", problem)
         running = self.files.running()
         self._last_generation = max(self.files.generations() | set(running) | {0})
         for generation in sorted(running, reverse=True):
@@ -80,6 +84,13 @@ class Keeper:
                 await (self._let_go(left) if self.current or known.leaving else self._end(left, patience=0.0))
         for generation in self.files.generations() - set(running):
             self.files.remove(generation)
+
+    async def find_program(self) -> Program:
+        """The HAProxy to start, looked for until found, and again when it is no longer there. BalancerError: there is
+        none that runs."""
+        if self.program is None or not self.program.there:
+            self.program = await find_program(self._binary_override, self._search_path, self._programs)
+        return self.program
 
     def _prepare(self) -> None:
         try:
@@ -112,20 +123,23 @@ class Keeper:
     async def launch(self, text: Callable[[Place], str], endpoints: Collection[Endpoint], *, checked: bool) -> None:
         """Start the next generation on `text` and let the present one leave. checked: ask `haproxy -c` first.
         BalancerError or PortInUse: refused, and nothing has changed."""
-        assert self.program is not None
+        program = await self.find_program()
         self._prepare()  # whatever has tidied the run folder meanwhile
         self._last_generation += 1
         generation = self._last_generation
         written = text(self.place(generation))
         opened: list[Endpoint] = []
+        served = self.ports.listening(endpoints)
         try:
             if checked:
-                await processes.check(self.program, self.files, generation, written)
+                await processes.check(program, self.files, generation, written)
             opened = self.ports.open(endpoints)
             sockets = self.ports.sockets(endpoints)
-            started = await processes.start(self.program, self.files, generation, written, sockets, self._home)
+            started = await processes.start(program, self.files, generation, written, sockets, self._home)
         except BaseException:
             self.ports.shut(opened)
+            # A start that failed may have shut the sockets that the present one serves.
+            self.ports.open(served)
             self.files.remove(generation)
             raise
         self.ports.open(endpoints)
@@ -178,6 +192,10 @@ class Keeper:
         if process.dead:
             process.close()
             self.files.remove(process.generation)
+            self._on_gone(process.generation)
+        elif process.frozen:
+            # It would neither finish its requests nor ever leave.
+            await self._end(process, patience=0.0)
             self._on_gone(process.generation)
         else:
             await self._let_go(process)

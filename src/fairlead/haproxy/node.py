@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,10 +21,12 @@ from fairlead.core.traffic import BalancerReport, NodeReport, Routing, Target, T
 from fairlead.errors import BalancerError
 from fairlead.haproxy import membership
 from fairlead.haproxy.base import Balancer
+from fairlead.haproxy.commands import Command
 from fairlead.haproxy.keeper import Keeper
 from fairlead.haproxy.ledger import Ledger
 from fairlead.haproxy.render import static_part
 from fairlead.haproxy.servers import Member
+from fairlead.haproxy.sockets import endpoint_of
 from fairlead.haproxy.upkeep import Upkeep
 from fairlead.haproxy.wanted import Wanted
 
@@ -38,6 +40,9 @@ SHORT_LIFE = 0.5
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between attempts to bring HAProxy back."""
+
+MENDING_PACE = 1.0
+"""Seconds between attempts to get what could not be had: a port that another process holds, a reload."""
 
 CLOSE_PATIENCE = 10.0
 
@@ -74,12 +79,17 @@ class HaproxyNode(Balancer):
         self._tasks = Tasks("the balancer", self._failed)
         self._closing = False
         self._pause = 0.0
+        self._stale = False
+        """What runs was not started on what is wanted, and could not be replaced."""
+        self._mending = False
 
     async def start(self, traffic: Traffic) -> None:
         await self._alone("start", lambda: self._start(traffic))
 
     async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
         async def work() -> None:
+            if listeners:
+                await self._keeper.find_program()  # told now, and not after a build of a minute
             self._keeper.ports.reserve(stack, listeners)
 
         await self._alone(f"reserve ports for {stack}", work)
@@ -118,7 +128,7 @@ class HaproxyNode(Balancer):
             member = self._wanted.members.get((group, target))
             if member is not None:
                 self._wanted.members[member.key] = replace(member, down=True)
-                await self._upkeep.carry_out(membership.mark_down(member))
+                await self._take_out(membership.mark_down(member))
 
         await self._alone(f"mark {target} down", work)
 
@@ -127,7 +137,7 @@ class HaproxyNode(Balancer):
             member = self._wanted.members.get((group, target))
             if member is not None:
                 self._wanted.members[member.key] = replace(member, target=replace(member.target, mode="draining"))
-                await self._upkeep.carry_out()
+                await self._take_out()
 
         await self._alone(f"drain {target}", work)
 
@@ -135,7 +145,7 @@ class HaproxyNode(Balancer):
         async def work() -> None:
             self._wanted.members.pop((group, target), None)
             self._ledger.forget(self._wanted.members)
-            await self._upkeep.carry_out()
+            await self._take_out()
 
         await self._alone(f"deregister {target}", work)
 
@@ -177,6 +187,15 @@ class HaproxyNode(Balancer):
         # The caller is told as well, unless it has gone.
         log.info("the balancer could not %s: %s", name, problem)
 
+    async def _take_out(self, more: Iterable[Command] = ()) -> None:
+        """Carry out that a target gets less. Where no HAProxy lives that is done by remembering it."""
+        try:
+            await self._upkeep.carry_out(more)
+        except BalancerError as problem:
+            if self._upkeep.alive:
+                raise
+            log.info("remembered for the next HAProxy: %s", problem)
+
     async def _start(self, traffic: Traffic) -> None:
         keeper, wanted = self._keeper, self._wanted
         wanted.routings = {routing.stack: routing for routing in traffic.routings}
@@ -185,31 +204,55 @@ class HaproxyNode(Balancer):
         self._check_renders()
         try:
             await keeper.find()
-            for routing in traffic.routings:
-                keeper.ports.reserve(routing.stack, routing.listeners)
-            await self._serve(reload=not self._runs_as_wanted())
+            self._bind()
+            await self._begin(reload=not self._runs_as_wanted())
+        except BalancerError as problem:
+            log.warning("HAProxy does not run as it should: %s", problem)
+            self._stale = True
         except BaseException:
             keeper.close()
             keeper.ports.close(keeper.ports.all())
             raise
-        keeper.ports.close(set(keeper.ports.all()) - set(wanted.endpoints))
+        if self._stale or wanted.absent:
+            self._mend()
+
+    async def _begin(self, *, reload: bool) -> None:
+        await self._serve(reload=reload)
+        self._keeper.ports.close(set(self._keeper.ports.all()) - set(self._wanted.endpoints))
         self._upkeep.begun()
         await self._upkeep.carry_out()
 
+    def _bind(self) -> bool:
+        """Bind each port that is wanted and not held, and remember who has the others; whether there is a new one."""
+        before, self._wanted.absent = self._wanted.absent, {}
+        bound = False
+        for routing in self._wanted.routings.values():
+            for listener in routing.listeners:
+                try:
+                    bound = bool(self._keeper.ports.reserve(routing.stack, (listener,))) or bound
+                except BalancerError as problem:
+                    endpoint, why = endpoint_of(listener), f"{problem.what}: {problem.why}"
+                    self._wanted.absent[endpoint] = why
+                    if endpoint not in before:
+                        log.warning("%s; it is tried again", why)
+        return bound
+
     async def _configure(self, stack: str, routing: Routing | None) -> None:
         keeper, wanted = self._keeper, self._wanted
-        before = wanted.routings, wanted.members
-        changed = wanted.routings.get(stack) != routing
+        before = wanted.routings, wanted.members, wanted.absent
         bound = keeper.ports.reserve(stack, routing.listeners if routing else ())
+        changed = wanted.routings.get(stack) != routing or any(endpoint in wanted.absent for endpoint in bound)
         try:
             wanted.routings = {name: one for name, one in wanted.routings.items() if name != stack}
             if routing:
                 wanted.routings[stack] = routing
+            asked = set(wanted.endpoints) - set(bound)
+            wanted.absent = {endpoint: why for endpoint, why in wanted.absent.items() if endpoint in asked}
             wanted.keep(wanted.members.values())
             self._check_renders()
             await self._serve(reload=changed)
         except BaseException:
-            wanted.routings, wanted.members = before
+            wanted.routings, wanted.members, wanted.absent = before
             keeper.ports.close(bound)
             raise
         keeper.ports.close(set(keeper.ports.of(stack)) - set(wanted.endpoints))
@@ -224,12 +267,13 @@ class HaproxyNode(Balancer):
             await self._keeper.let_go()
         elif reload:
             await self._keeper.save_state()
-            await self._keeper.launch(self._wanted.render, self._wanted.endpoints, checked=True)
+            await self._keeper.launch(self._wanted.render, self._wanted.present, checked=True)
+            self._stale = False
 
     def _runs_as_wanted(self) -> bool:
         """Whether an adopted HAProxy differs from what is wanted in its servers at most."""
         current = self._keeper.current
-        if current is None or current.known.program != self._keeper.program:
+        if current is None or self._keeper.program not in (None, current.known.program):
             return False
         there = self._keeper.files.read_configuration(current.generation)
         return static_part(there) == static_part(self._wanted.render(self._keeper.place(current.generation)))
@@ -246,18 +290,51 @@ class HaproxyNode(Balancer):
             node = NodeReport(pid=None, version=version, state="stopped")
             targets = self._ledger.reports(self._wanted.members)
             return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self._ledger.requests)
+        missing = self._wanted.missing
         try:
             if not self._upkeep.alive:
                 raise ConnectionError("HAProxy has ended, and is being started again")
             await self._upkeep.look()
         except (OSError, BalancerError) as problem:
-            log.warning("the balancer's targets are unknown: %s", problem)
+            log.warning("the balancer's targets are unknown: %s", str(problem) or "HAProxy is silent")
+            await self._upkeep.end_frozen()
             pid = keeper.current.pid if keeper.current else None
             node = NodeReport(pid=pid, version=version, state="running" if self._upkeep.alive else "starting")
-            return BalancerReport(known=False, nodes=(node,))
+            return BalancerReport(known=False, nodes=(node,), missing=missing)
         node = NodeReport(pid=keeper.current.pid if keeper.current else None, version=version, state="running")
         targets = self._ledger.reports(self._wanted.members)
-        return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self._ledger.requests)
+        requests = self._ledger.requests
+        return BalancerReport(known=True, nodes=(node,), targets=targets, requests=requests, missing=missing)
+
+    def _mend(self) -> None:
+        if not self._mending:
+            self._mending = True
+            self._tasks.spawn("get what is missing", self._keep_mending())
+
+    async def _keep_mending(self) -> None:
+        try:
+            while not self._closing and (self._stale or self._wanted.absent):
+                await asyncio.sleep(MENDING_PACE)
+                async with self._lock:
+                    if not self._closing:
+                        await self._mend_once()
+        finally:
+            self._mending = False
+
+    async def _mend_once(self) -> None:
+        if not self._wanted.endpoints:
+            self._stale, self._wanted.absent = False, {}
+            return
+        if not self._bind() and not self._stale:
+            return
+        try:
+            self._stale = True
+            await self._begin(reload=True)
+        except BalancerError as problem:
+            log.warning("HAProxy does not run as it should: %s", problem)
+            return
+        log.info("HAProxy serves all that is wanted%s", ", except what is missing" if self._wanted.absent else "")
+        self._notify()
 
     def _died(self) -> None:
         if self._closing:

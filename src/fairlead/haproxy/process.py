@@ -18,7 +18,7 @@ from functools import partial
 
 from fairlead.aiokit import programs
 from fairlead.aiokit.fdpass import Lender
-from fairlead.aiokit.pidfd import ended, identity_of, open_pidfd, send
+from fairlead.aiokit.pidfd import ended, identity_of, open_pidfd, send, stat_of
 from fairlead.aiokit.polling import wait_until
 from fairlead.errors import BalancerError, FairleadError
 from fairlead.haproxy.commands import SHOW_INFO, SHOW_STAT, Row, parse_info, parse_stat
@@ -54,6 +54,12 @@ class Process:
     def dead(self) -> bool:
         return identity_of(self.pid) != self.known.identity
 
+    @property
+    def frozen(self) -> bool:
+        """Stopped by a signal. (One that a debugger holds is left to it.)"""
+        stat = stat_of(self.pid)
+        return stat is not None and stat.state == "T" and not self.dead
+
     def watch(self, callback: Callable[[], None]) -> None:
         """Call back from the loop, once, when it has ended."""
 
@@ -82,8 +88,11 @@ class Process:
     async def end(self, patience: float) -> None:
         """SIGTERM, and SIGKILL after `patience` seconds; returns when it is gone. BalancerError when it will not go."""
         self.signal(signal.SIGTERM)
-        if await ended(self._pidfd, patience):
-            return
+        if not await ended(self._pidfd, patience):
+            await self.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when it is gone. BalancerError when it will not go."""
         self.signal(signal.SIGKILL)
         if not await ended(self._pidfd, KILL_PATIENCE):
             raise BalancerError(

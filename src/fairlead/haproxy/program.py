@@ -38,6 +38,11 @@ class Program:
     def order(self) -> tuple[int, ...]:
         return tuple(int(part) for part in self.version.split("."))
 
+    @property
+    def there(self) -> bool:
+        """Whether it still lies where it was found."""
+        return os.path.exists(self.path)
+
 
 async def find_program(override: str | None, search_path: str, copies: str) -> Program:
     """The HAProxy to run. override: a file, or None. search_path: as PATH. copies: the folder that holds

@@ -93,6 +93,10 @@ class Ports:
             raise
         return opened
 
+    def listening(self, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+        """Those that let connections in."""
+        return [endpoint for endpoint in endpoints if self._held[endpoint].listening]
+
     def shut(self, endpoints: Iterable[Endpoint]) -> None:
         """Back to reserved."""
         for endpoint in endpoints:

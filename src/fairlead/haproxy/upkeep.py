@@ -70,20 +70,29 @@ class Upkeep:
                 break
             except OSError as problem:
                 last = problem
+                await self.end_frozen()
         else:
             raise BalancerError(
-                "HAProxy does not answer", str(last) or type(last).__name__, "fairlead goes on trying; see its log"
+                "HAProxy does not answer", str(last) or "it is silent", "fairlead goes on trying; see its log"
             ) from last
         self._unsettled = False
 
     async def bring_back(self) -> None:
         """Start HAProxy on what is remembered; connections have been waiting in its listeners' queues."""
-        await self._keeper.launch(self._wanted.render, self._wanted.endpoints, checked=False)
+        await self._keeper.launch(self._wanted.render, self._wanted.present, checked=False)
         self.begun()
         process = self._running()
         await self._settle(process)
         log.info("HAProxy is back (pid %d)", process.pid)
         self._came_back()
+
+    async def end_frozen(self) -> None:
+        """A HAProxy that was stopped by a signal serves nobody and keeps everybody waiting: it is ended, and brought
+        back as after any death."""
+        current = self._keeper.current
+        if current is not None and current.frozen:
+            log.warning("HAProxy (pid %d) was stopped by a signal; it is ended", current.pid)
+            await current.kill()
 
     async def look(self) -> None:
         """Read what HAProxy says, and do what follows from it; first what is still to be made up for. OSError or

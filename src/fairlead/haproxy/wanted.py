@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fairlead.core.traffic import Routing, TargetGroup
+from fairlead.core.model import Listener
+from fairlead.core.traffic import MissingListener, Routing, TargetGroup
 from fairlead.haproxy.render import Place, render
 from fairlead.haproxy.servers import Key, Member, groups_of
 from fairlead.haproxy.sockets import Endpoint, endpoint_of
@@ -17,6 +18,8 @@ class Wanted:
 
     routings: dict[str, Routing] = field(default_factory=dict)
     members: dict[Key, Member] = field(default_factory=dict)
+    absent: dict[Endpoint, str] = field(default_factory=dict)
+    """Where one should listen and cannot for now, and why."""
 
     @property
     def groups(self) -> dict[str, TargetGroup]:
@@ -25,11 +28,32 @@ class Wanted:
     @property
     def endpoints(self) -> list[Endpoint]:
         """Where to listen. None: nothing is to be served, and no HAProxy runs."""
-        return [endpoint_of(listener) for routing in self.routings.values() for listener in routing.listeners]
+        return [endpoint_of(listener) for _, listener in self._listeners()]
+
+    @property
+    def present(self) -> list[Endpoint]:
+        """Where one can listen: the endpoints without those that are absent."""
+        return [endpoint for endpoint in self.endpoints if endpoint not in self.absent]
+
+    @property
+    def missing(self) -> tuple[MissingListener, ...]:
+        """What is absent, by stack."""
+        return tuple(
+            MissingListener(stack=stack, address=listener.address, port=listener.port, why=self.absent[endpoint])
+            for stack, listener in self._listeners()
+            if (endpoint := endpoint_of(listener)) in self.absent
+        )
 
     def render(self, place: Place) -> str:
         """The configuration; BalancerError names a value that cannot be written."""
-        return render(self.routings.values(), self.members.values(), place)
+        heard = [
+            replace(routing, listeners=tuple(one for one in routing.listeners if endpoint_of(one) not in self.absent))
+            for routing in self.routings.values()
+        ]
+        return render(heard, self.members.values(), place)
+
+    def _listeners(self) -> list[tuple[str, Listener]]:
+        return [(routing.stack, one) for routing in self.routings.values() for one in routing.listeners]
 
     def keep(self, members: Iterable[Member]) -> list[Member]:
         """Make the members those of `members` whose group exists, and return the others."""
