@@ -10,8 +10,17 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"fairlead {__version__}")
         return
+    import signal
+
+    # Until the command line is there to answer it, Ctrl-C simply ends us: a traceback of imports would tell nobody
+    # anything. One that is ignored (`nohup`, a job of a script) stays ignored.
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from fairlead.cli.main import run
 
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handler)
     sys.exit(run(sys.argv[1:]))
 
 

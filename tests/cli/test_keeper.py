@@ -57,6 +57,12 @@ def answering_pid(home: Layout) -> int | None:
     return None
 
 
+def a_stray(home: Layout) -> subprocess.Popen[bytes]:
+    """A process that carries an instance's mark and that no daemon knows."""
+    environment = {"FAIRLEAD_RUN": f"{home.home}/stacks/shop/instances/web-1", "PATH": os.environ["PATH"]}
+    return subprocess.Popen(["sleep", "60"], env=environment)
+
+
 def starts(home: Layout) -> list[list[str]]:
     return [line.split(maxsplit=2) for line in Path(home.home, "starts").read_text().splitlines()]
 
@@ -209,18 +215,64 @@ def test_down_all_has_a_daemon_end_what_was_left_behind(
     assert processes_of(home.home) == []
 
 
+def test_down_all_kills_what_does_not_end(
+    home: Layout, a_python: Callable[[str], None], fairlead: Fairlead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    monkeypatch.setattr(down, "ENDING", 0.3)
+    with a_stray(home) as stray:
+        shown = fairlead("down", "--all")
+    assert (shown.status, stray.returncode) == (0, -signal.SIGKILL)
+    assert f"killing what does not end: instance (pid {stray.pid})" in shown.err
+
+
 def test_down_all_names_what_is_still_there(
     home: Layout, a_python: Callable[[str], None], fairlead: Fairlead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_python("serve")
     connection.reach(home, start=True)
     monkeypatch.setattr(down, "ENDING", 0.3)
-    environment = {"FAIRLEAD_RUN": f"{home.home}/stacks/shop/instances/web-1", "PATH": os.environ["PATH"]}
-    with subprocess.Popen(["sleep", "60"], env=environment) as stray:
+    monkeypatch.setattr(down, "KILLING", 0.3)
+
+    def another_users(pid: int, number: int) -> None:
+        raise PermissionError
+
+    with a_stray(home) as stray, monkeypatch.context() as patched:
+        patched.setattr(os, "kill", another_users)
         shown = fairlead("down", "--all")
+        patched.undo()
         stray.kill()
     assert shown.status == 1
     assert f"there is still instance (pid {stray.pid})" in shown.err
+
+
+def test_down_all_ends_a_daemon_that_hangs(
+    home: Layout, a_python: Callable[[str], None], fairlead: Fairlead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    hanging = answering_pid(home)
+    assert hanging is not None
+    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    os.kill(hanging, signal.SIGSTOP)
+    shown = fairlead("down", "--all")
+    assert shown.status == 0
+    assert f"daemon (pid {hanging})" in shown.err
+    assert processes_of(home.home) == []
+
+
+def test_down_all_ends_a_daemon_whose_home_was_deleted(
+    home: Layout, a_python: Callable[[str], None], fairlead: Fairlead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    monkeypatch.setattr(down, "ENDING", 0.3)
+    for path in (home.lock, home.api_socket):
+        os.unlink(path)
+    shown = fairlead("down", "--all")
+    assert (shown.status, processes_of(home.home)) == (0, [])
 
 
 def test_the_marks_of_an_instance_are_not_handed_to_the_daemon(home: Layout, a_python: Callable[[str], None]) -> None:

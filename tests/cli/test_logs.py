@@ -55,6 +55,24 @@ def test_no_log_is_an_error_that_names_what_was_asked_for(fairlead: Fairlead, ho
     assert "no log of service 'wbe' in shop" in shown.err
 
 
+def test_a_stack_that_never_launched_anything_is_not_meant(fairlead: Fairlead, home: Layout) -> None:
+    Path(home.releases("draft", "web")).mkdir(parents=True)
+    write(home, "web-1", b"a\n")
+    assert fairlead("logs").out == "web-1 | a\n"
+
+
+def test_logs_of_a_home_that_may_not_be_read_is_an_error_and_no_traceback(
+    fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(folder: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(os, "listdir", closed)
+    shown = fairlead("logs")
+    assert (shown.status, shown.out) == (1, "")
+    assert shown.err == f"error: {home.home}/stacks cannot be used: Permission denied\n"
+
+
 def test_many_ended_instances_are_left_out_and_that_is_said(fairlead: Fairlead, home: Layout) -> None:
     for number in range(12):
         write(home, f"web-{number}", f"{number}\n".encode(), age=100 - number)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -141,6 +143,42 @@ def test_a_reader_that_leaves_is_no_error(home: Layout) -> None:
         )
     assert "Traceback" not in shown.stderr
     assert shown.returncode in (0, 141)
+
+
+def test_a_full_disk_is_named(home: Layout) -> None:
+    with serving(home, {"GET /status": status_of()}), open("/dev/full", "w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "fairlead", "status", "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, env={**os.environ, "FAIRLEAD_HOME": home.home},
+        )  # fmt: skip
+    assert (shown.returncode, shown.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 160, 20))
+def test_ctrl_c_at_any_moment_of_the_start_ends_it_without_a_traceback(home: Layout, milliseconds: int) -> None:
+    # Not before Python itself has started: until then a traceback of its own is all there can be.
+    program = "import sys, fairlead.__main__; sys.argv = ['fairlead', 'events', '-f']; sys.stderr.write('.');"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{program} sys.stderr.flush(); fairlead.__main__.main()"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "FAIRLEAD_HOME": home.home},
+    ) as running:  # fmt: skip
+        assert running.stderr is not None
+        running.stderr.read(1)
+        time.sleep(0.005 + milliseconds / 1000)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=10)
+    assert (running.returncode in (130, -signal.SIGINT), errors in ("", "\ninterrupted\n", "interrupted\n")) == (
+        True,
+        True,
+    ), errors
+
+
+def test_a_line_without_end_does_not_fill_the_terminal(fairlead: Fairlead, home: Layout) -> None:
+    error = FairleadError("it failed", detail="x" * 100_000)
+    with serving(home, {"GET /status": Refuse(error)}):
+        shown = fairlead("status")
+    assert f"  {'x' * 500}... (100000 characters)\n" in shown.err
+    assert len(shown.err) < 1000
 
 
 def test_the_generated_commands_page_is_up_to_date() -> None:

@@ -112,6 +112,15 @@ def test_a_path_without_a_file_is_exit_2_and_starts_no_daemon(
     assert not os.path.exists(home.daemon_log)
 
 
+def test_a_file_that_cannot_be_read_comes_with_a_way_out(fairlead: Fairlead, home: Layout, project: Path) -> None:
+    (project / ".env").write_bytes(b"A=\xe9\n")
+    shown = fairlead("up")
+    assert shown.status == 2
+    assert shown.err == f"error: {project}/.env cannot be read: it is not UTF-8\nnext: Save it as UTF-8.\n"
+    (project / "folder" / "fairlead.yaml").mkdir(parents=True)
+    assert "fairlead.yaml is a folder, not a file\nnext: Give" in fairlead("up", "folder").err
+
+
 def test_a_variable_that_is_no_text_is_refused(
     fairlead: Fairlead, home: Layout, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

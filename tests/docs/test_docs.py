@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tempfile
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from fairlead.cli.main import COMMANDS
+from fairlead.cli.status_table import HEADINGS
 from fairlead.spec import read
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +59,33 @@ def test_every_make_target_of_the_readme_exists() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         for target in re.findall(r"^make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
+
+
+def test_the_file_that_the_readme_shows_is_one_this_version_runs() -> None:
+    shown = re.search(r"```yaml\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "fairlead.yaml"
+        file.write_text(shown[1], encoding="utf-8")
+        assert [service.desired for service in read(str(file), env={}).services] == [2]
+
+
+def test_the_status_that_the_readme_shows_has_the_columns_of_today() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    heading = next(line for line in lines if line.split()[:2] == ["INSTANCE", "STATE"])
+    assert tuple(heading.split()) == HEADINGS
+    for line in lines[lines.index(heading) + 1 : lines.index(heading) + 3]:
+        # Each column begins below its heading, so the block was not aligned by hand.
+        assert all(line[heading.index(name) - 1] == " " != line[heading.index(name)] for name in HEADINGS)
+
+
+def test_the_notice_names_every_package_that_fairlead_installs() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8").lower()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in (*project["dependencies"], "granian"):
+        name = re.match(r"[\w-]+", requirement)
+        assert name
+        assert re.search(rf"\b{name[0]}\b", notice), f"NOTICE does not name {name[0]}"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("fairlead.yaml")), ids=lambda path: path.parent.name)

@@ -85,15 +85,15 @@ async def test_a_command_without_python_needs_neither_uv_nor_environment(layout:
 
 async def test_a_command_that_names_the_socket_listens_on_it(layout: Layout, source: Path) -> None:
     a_tree(source, {"x": ""})
-    assert (await build(layout, a_command(source, "node", "--at=${instance.socket}"))).address == "unix"
+    assert (await build(layout, a_command(source, "sh", "--at=${instance.socket}"))).address == "unix"
 
 
 @pytest.mark.parametrize(
     ("files", "argv", "python"),
     [
-        ({"requirements.txt": ""}, ("node", "x.js"), None),
+        ({"requirements.txt": ""}, ("sh", "x.js"), None),
         ({"x.py": ""}, ("python", "x.py"), None),
-        ({"x.py": ""}, ("./x.py",), OWN.minor),
+        ({"x.py": ""}, ("sh", "x.py"), OWN.minor),
     ],
 )
 async def test_a_command_with_something_of_python_gets_an_environment(
@@ -346,6 +346,25 @@ async def test_without_cache_and_network_the_failure_names_the_network(layout: L
     error = await refused(layout, a_command(source, "true"), env=os.environ | NOWHERE)
     assert "Failed to fetch" in error.why
     assert "Connection refused" in error.detail
+    assert error.next_step.startswith("check the network")
+
+
+async def test_what_uv_says_names_the_users_own_files(layout: Layout, source: Path) -> None:
+    a_tree(source, {"requirements.txt": "-r absent.txt\n"})
+    error = await refused(layout, a_command(source, "true"))
+    assert "failed to read from file `absent.txt`" in error.detail
+
+
+async def test_a_project_for_another_python_is_told_to_name_one(layout: Layout, source: Path) -> None:
+    project = '[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.99"\n'
+    a_tree(source, {"pyproject.toml": project, "uv.lock": 'version = 1\nrequires-python = ">=3.99"\n'})
+    error = await refused(layout, a_command(source, "true"))
+    assert "`python:`" in error.next_step
+
+
+async def test_a_program_that_is_not_there_is_refused_before_anything_is_launched(layout: Layout, source: Path) -> None:
+    error = await refused(layout, a_command(a_tree(source, {"x": ""}), "no-such-program"))
+    assert error.what == "cannot run no-such-program"
 
 
 @pytest.mark.parametrize(
@@ -384,11 +403,41 @@ async def test_an_app_whose_import_never_ends_is_given_up(
 ) -> None:
     need_packages()
     a_builder(shared_layout).prune("demo", "web", keep=())
-    monkeypatch.setattr("fairlead.releases.detect.PATIENCE", 0.5)
-    text = "import time\nprint('waiting for the database')\ntime.sleep(60)\n"
-    error = await refused(shared_layout, an_app(a_tree(source, {"app.py": text})))
-    assert "importing it did not end within" in error.why
+    monkeypatch.setattr("fairlead.releases.detect.PATIENCE", 0.1)
+    text = "import time\nprint('waiting for the database', flush=True)\ntime.sleep(60)\n"
+    service = an_app(a_tree(source, {"app.py": text}), health_check=HealthCheck(grace_period=1.0))
+    error = await refused(shared_layout, service)
+    assert error.why == "importing it did not end within 1 s"
     assert error.detail == "waiting for the database"
+    assert "`health_check.grace_period`" in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "next_step"),
+    [
+        ("import os\nos.environ['SECRET_KEY']\n", "set SECRET_KEY under the service's `environment:`"),
+        ("{}['SECRET_KEY']\n", "correct the app"),
+        ("raise PermissionError(13, 'Permission denied', 'data.db')\n", "let the app write below $HOME"),
+    ],
+)
+async def test_a_mistake_that_only_shows_here_comes_with_its_remedy(
+    shared_layout: Layout, source: Path, text: str, next_step: str
+) -> None:
+    need_packages()
+    a_builder(shared_layout).prune("demo", "web", keep=())
+    error = await refused(shared_layout, an_app(a_tree(source, {"app.py": text})))
+    assert next_step in error.next_step
+    assert 'File "app.py", line' in error.detail, "the copy that was looked at is gone"
+
+
+async def test_a_module_below_src_is_found_for_the_user(shared_layout: Layout, source: Path) -> None:
+    need_packages()
+    a_builder(shared_layout).prune("demo", "web", keep=())
+    a_tree(source, {"src/shop/__init__.py": "", "src/shop/web.py": WSGI})
+    error = await refused(shared_layout, an_app(source, "shop.web:app"))
+    assert "it lies in src: set `environment: {PYTHONPATH: src}`" in error.next_step
+    release = await build(shared_layout, an_app(source, "shop.web:app", environment={"PYTHONPATH": "src"}))
+    assert release.interface == "wsgi"
 
 
 # --- killed in the middle ---------------------------------------------------------------------------------------------

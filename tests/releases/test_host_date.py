@@ -31,13 +31,13 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_host_is_the_instance_else_the_machine(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert detect(app) == ("wsgi", app)
     monkeypatch.setenv("FAIRLEAD_INSTANCE", "web-7")
-    assert app.test_client().get("/host").text == "web-7"
+    assert app.test_client().get("/host").text == "web-7\n"
     monkeypatch.delenv("FAIRLEAD_INSTANCE")
-    assert app.test_client().get("/host").text == socket.gethostname()
+    assert app.test_client().get("/host").text == f"{socket.gethostname()}\n"
 
 
 def test_date_is_in_utc_and_health_is_well(app: Any) -> None:
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", app.test_client().get("/date").text)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", app.test_client().get("/date").text)
     assert app.test_client().get("/health").status_code == 200
 
 

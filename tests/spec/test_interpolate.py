@@ -13,9 +13,17 @@ def test_a_variable_takes_part_before_types_are_judged() -> None:
     assert web_of(text, {"N": "3"}).python == "3.12"
 
 
-def test_what_is_quoted_stays_text() -> None:
-    assert problems_of(a_service('instances: "${env.N}"'), {"N": "3"}) == [
-        'fairlead.yaml:5:16: services.web.instances: must be a whole number, not what "${env.N}" gives; remove the quotes'
+def test_one_variable_in_quotes_is_what_its_value_is_since_braces_want_the_quotes() -> None:
+    assert web_of(a_service('instances: "${env.N}"'), {"N": "3"}).desired == 3
+    listeners = 'load_balancer:\n  listeners: [{port: "${env.PORT:-9090}", default: {forward: web}}]\n'
+    assert stack_of(a_service("instances: 1") + listeners).listeners[0].port == 9090
+    assert web_of(a_service('environment: {A: "${env.N}"}'), {"N": "3"}).environment == {"A": "3"}
+
+
+def test_a_variable_among_other_quoted_text_stays_text() -> None:
+    assert problems_of(a_service('instances: "1${env.N}"'), {"N": "3"}) == [
+        'fairlead.yaml:5:16: services.web.instances: must be a whole number, not what "1${env.N}" gives; '
+        "remove the quotes"
     ]
 
 

@@ -73,7 +73,7 @@ def test_a_file_that_is_not_there(folder: Path) -> None:
 
 
 def test_a_folder_a_fifo_and_a_file_without_rights_are_not_read(folder: Path) -> None:
-    assert error_at(str(folder)).what == f"{folder} cannot be read: Is a directory"
+    assert error_at(str(folder)).what == f"{folder} is a folder, not a file"
     os.mkfifo(folder / "pipe")
     assert error_at(f"{folder}/pipe").what == f"{folder}/pipe is not a file"
     assert "cannot be read" in error_at(f"{folder}/a\0b").what

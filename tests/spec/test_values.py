@@ -174,6 +174,14 @@ def test_what_a_kind_reads(kind: Kind, value: Any, read: Any) -> None:
             "fe80::1%lo",
             "must be an IP address, not {value}; 127.0.0.1 serves this machine, 0.0.0.0 every network",
         ),
+        *(
+            (
+                Address(),
+                address,
+                "must be an address of one machine, not {value}; 127.0.0.1 serves this machine, 0.0.0.0 every network",
+            )
+            for address in ("fe80::1", "ff02::1", "224.0.0.1")
+        ),
         (Cidr(), "10.0.0.1/16", "must be a network such as 10.0.0.0/16, its host bits zero, not {value}"),
         (Cidr(), "10.0.0.0", "must be a network such as 10.0.0.0/16, its host bits zero, not {value}"),
         (Cidr(), 10, "must be a network such as 10.0.0.0/16, its host bits zero, not {value}"),

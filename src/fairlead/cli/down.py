@@ -13,12 +13,15 @@ from fairlead.api.client import Client
 from fairlead.cli import output
 from fairlead.cli.follow import follow
 from fairlead.cli.options import home_option, one_stack, stack_option
-from fairlead.cli.processes import wait_until_gone
+from fairlead.cli.processes import kill, processes_of, wait_until_gone
 from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of
-from fairlead.errors import FairleadError, NotFound
+from fairlead.errors import DaemonUnavailable, FairleadError, NotFound
 
 ENDING = 20.0
 """Seconds in which the daemon, its keeper and HAProxy are gone once the daemon has stopped everything."""
+
+KILLING = 5.0
+"""Seconds in which a process is gone that was killed."""
 
 
 @click.command("down", short_help="Stop a stack, or everything.")
@@ -77,7 +80,7 @@ def _one(session: Session, asked: str | None) -> int:
 
 
 def _everything(session: Session) -> int:
-    if session.daemon_if_needed() is None:
+    if _daemon_or_none(session) is None:
         if not wait_until_gone(session.home, 1.0):
             return _nothing(session)
         # Something was left behind: a daemon finds it, and ends it.
@@ -94,14 +97,30 @@ def _everything(session: Session) -> int:
         follow(reach, lambda client: client.shutdown())
     left = wait_until_gone(session.home, ENDING)
     if left:
+        output.note(f"killing what does not end: {', '.join(map(str, left))}")
+        left = kill(session.home, left, KILLING)
+    if left:
         raise FairleadError(
             "not everything has ended",
-            f"after {ENDING:g} s there is still {', '.join(map(str, left))}",
-            f"See {session.layout.daemon_log}; run `fairlead down --all` again.",
+            f"after {ENDING + KILLING:g} s there is still {', '.join(map(str, left))}",
+            f"See {session.layout.daemon_log}; run `fairlead down --all` again, as the user whose processes these are.",
         )
     output.note("everything is stopped; nothing runs any more")
     output.next_commands("fairlead up")
     return 0
+
+
+def _daemon_or_none(session: Session) -> Client | None:
+    """As `daemon_if_needed`; a daemon that hangs, or whose home was deleted under it, is ended and a new one asked."""
+    try:
+        return session.daemon_if_needed()
+    except DaemonUnavailable as problem:
+        hanging = [process for process in processes_of(session.home) if process.kind in ("keeper", "daemon")]
+        if not hanging:
+            raise
+        output.note(f"{output.cell(problem.sentence)}; killing {', '.join(map(str, hanging))}")
+        kill(session.home, hanging, KILLING)
+        return session.daemon_if_needed()
 
 
 def _nothing(session: Session) -> int:

@@ -72,11 +72,13 @@ def command(
 
 
 def _stacks(session: Session) -> list[str]:
-    """The stacks of the home that ever ran, by their folders."""
+    """The stacks of the home that ever launched an instance, by their folders."""
     try:
-        return sorted(os.listdir(f"{session.home}/stacks"))
+        names = sorted(os.listdir(f"{session.home}/stacks"))
     except FileNotFoundError:
         return []
+    # A first `up` that failed while it built left releases, and nothing that could have printed.
+    return [name for name in names if os.path.isdir(session.layout.instances(name))]
 
 
 def _look(

@@ -106,9 +106,21 @@ def run(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         return _nobody_reads()
+    except OSError as error:
+        why = error.strerror or str(error)
+        if error.filename is not None:
+            output.error(FairleadError(f"{error.filename} cannot be used", why))
+        else:
+            output.error(FairleadError("the output cannot be written", why))
+            _forget_output()
+        return 1
 
 
 def _nobody_reads() -> int:
+    _forget_output()
+    return 141
+
+
+def _forget_output() -> None:
     """End in peace: Python flushes stdout once more when it ends, and would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 141

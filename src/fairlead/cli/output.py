@@ -16,6 +16,9 @@ from fairlead.errors import FairleadError
 
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "bold": 1, "dim": 2}
 
+WIDEST = 500
+"""Characters of a line of an error's detail; a program may have logged a megabyte without a line's end."""
+
 
 def never_fail_to_encode() -> None:
     """A terminal that cannot show a character gets its escape, not a traceback."""
@@ -68,7 +71,7 @@ def error(problem: FairleadError) -> None:
     colour = coloured(sys.stderr)
     note(f"{paint('error:', 'red', on=colour)} {printable(problem.sentence)}")
     for line in printable(problem.detail).splitlines():
-        note(f"  {line}")
+        note(f"  {line if len(line) <= WIDEST else f'{line[:WIDEST]}... ({len(line)} characters)'}")
     if problem.next_step:
         note(f"{paint('next:', 'bold', on=colour)} {printable(problem.next_step)}")
 

@@ -7,8 +7,10 @@ FAIRLEAD_HOME (daemon, keeper, HAProxy). A person's shell may hold FAIRLEAD_HOME
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,6 +89,20 @@ def wait_until_gone(home: str, seconds: float) -> list[Process]:
         if remaining <= 0:
             break
         _wait_for_any(left, min(remaining, 0.5))
+    return left
+
+
+def kill(home: str, processes: Iterable[Process], seconds: float) -> list[Process]:
+    """SIGKILL them, a keeper before the daemon that it would start again; what of them is left after `seconds`."""
+    meant = sorted(processes, key=lambda process: process.kind != "keeper")
+    for process in meant:
+        # Still of this home: a pid may have gone to somebody else since it was found.
+        if _kind(process.pid, home) == process.kind:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + seconds
+    while (left := [one for one in processes_of(home) if one in meant]) and time.monotonic() < deadline:
+        _wait_for_any(left, 0.2)
     return left
 
 

@@ -64,8 +64,11 @@ def _the_file(path: str) -> tuple[str, str]:
     except FileNotFoundError as error:
         hint = f"Give `fairlead up` the path of a {FILE}, or of the folder it lies in."
         raise UsageError(f"there is no {file}", "", hint) from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{file} is a folder, not a file", "", f"Give `fairlead up` the {FILE} itself.") from error
     except OSError as error:
-        raise UsageError(f"{file} cannot be read", str(error.strerror)) from error
+        hint = "Let your user read it, or run the command as one who may."
+        raise UsageError(f"{file} cannot be read", str(error.strerror), hint) from error
 
 
 def _dotenv_beside(file: str) -> str:
@@ -76,8 +79,11 @@ def _dotenv_beside(file: str) -> str:
             return opened.read()
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read", getattr(error, "strerror", None) or "it is not UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} cannot be read", "it is not UTF-8", "Save it as UTF-8.") from error
+    except OSError as error:
+        hint = "Let your user read it, or remove it."
+        raise UsageError(f"{path} cannot be read", str(error.strerror), hint) from error
 
 
 def _mentioned(text: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from fairlead.core.desired import StackRecord
 from fairlead.core.launch import Surroundings, start_of
 from fairlead.core.layout import Layout
 from fairlead.core.lifecycle import advance
-from fairlead.core.observed import InstanceRecord
+from fairlead.core.observed import InstanceRecord, Outcome
 from fairlead.core.traffic import Routing, Target
 from fairlead.engines.base import Engine, LaunchOrder
 from fairlead.errors import EngineError, NotFound
@@ -146,6 +146,8 @@ class Applier:
         await self._engine.clear(self._stack, record.id)
         self._store.save_instance(advance(record, "end", self._clock.now(), outcome=action.outcome))
         how = str(action.outcome)
+        if action.outcome == Outcome() and record.why.startswith("ended"):
+            how = record.why  # it knows better than nobody
         why = f" ({record.why})" if record.why and record.why != how else ""
         self._tell("ended", record, f"{record.id} {how}{why}")
 

@@ -27,6 +27,7 @@ from fairlead.releases.environment import Environments
 from fairlead.releases.folders import close_folders, is_complete, make_folders, publish, remove, write_json
 from fairlead.releases.interpreter import OWN, Interpreter, Interpreters
 from fairlead.releases.judge import Judged, judge, look
+from fairlead.releases.program import check_program
 from fairlead.releases.server import Servers
 from fairlead.releases.source import Survey
 from fairlead.releases.uv import Uv
@@ -121,7 +122,7 @@ class ReleaseBuilder:
         make_folders(order.folder)
         stage = tempfile.mkdtemp(prefix=UNFINISHED, dir=order.folder)
         try:
-            order.progress(f"copying the source, {len(found.paths)} files")
+            order.progress(f"copying the source, {len(found.paths)} file{'s' if len(found.paths) != 1 else ''}")
             copied = await asyncio.to_thread(judge, order.service, order.interpreter, found, f"{stage}/source")
             # An edit between the two readings may have undone what differed.
             same = await self._same(order, copied, known)
@@ -166,6 +167,13 @@ class ReleaseBuilder:
             interface = await self._detect(order, environment, runner, stage, found.ignored)
             argv = self._app_argv(program, environment, runner, server)
         else:
+            check_program(
+                program.argv[0],
+                source=f"{stage}/source",
+                search=f"{environment}/bin:{SYSTEM_PATH}" if environment else SYSTEM_PATH,
+                variables=order.service.environment,
+                place=order.place("command"),
+            )
             argv = program.argv
         release = Release(
             service=order.service.name,

@@ -23,7 +23,7 @@ from fairlead.releases.folders import make_folders
 Interface = Literal["asgi", "wsgi", "rsgi"]
 
 PATIENCE = 20.0
-"""Seconds for the app to be imported."""
+"""Seconds for the app to be imported, at least; an instance has its grace period for it, so that is given here too."""
 
 SHOWN_LINES = 15
 """Of what the app wrote while it was imported, at the end of an error."""
@@ -62,18 +62,24 @@ async def detect(
     target = service.program.target
     filled = {name: _stand_in(value, service.name) for name, value in environment.items()}
     argv = [python, runner, target, "--detect"]
-    finished = await run(argv, cwd=source, env=filled, timeout=PATIENCE, user=user)
+    patience = max(PATIENCE, service.health_check.grace_period)
+    finished = await run(argv, cwd=source, env=filled, timeout=patience, user=user)
     answer = _answer(finished)
     if finished.timed_out:
-        why = f"importing it did not end within {PATIENCE:.0f} s"
-        mend = "start servers and long work in the app's own start-up, not when its module is imported"
-        raise BuildError(f"cannot serve {target}", why, mend, place=place, detail=_tail(finished))
+        why = f"importing it did not end within {patience:.0f} s"
+        mend = (
+            "start servers and long work in the app's own start-up, not when its module is imported; or raise "
+            "`health_check.grace_period`"
+        )
+        raise BuildError(f"cannot serve {target}", why, mend, place=place, detail=_tail(finished, source))
     if answer.get("interface") in ("asgi", "wsgi", "rsgi"):
         return cast(Interface, answer["interface"])
     if answer.get("error"):
-        raise BuildError(f"cannot serve {target}", answer["error"], "correct `app:`", place=place)
+        mend = _elsewhere(target, source) or "correct `app:`"
+        raise BuildError(f"cannot serve {target}", answer["error"], mend, place=place)
     why = answer.get("exception") or f"importing it ended the program with status {finished.status}"
-    raise BuildError(f"cannot import {target}", why, _mend(why, ignored), place=place, detail=_tail(finished))
+    detail = _tail(finished, source)
+    raise BuildError(f"cannot import {target}", why, _mend(why, detail, ignored), place=place, detail=detail)
 
 
 def _answer(finished: Finished) -> dict[str, str]:
@@ -84,12 +90,30 @@ def _answer(finished: Finished) -> dict[str, str]:
     return {str(k): str(v) for k, v in answer.items()} if isinstance(answer, dict) else {}
 
 
-def _tail(finished: Finished) -> str:
-    lines = [line for line in finished.output.splitlines() if not line.startswith(('{"error"', '{"interface"'))]
+def _tail(finished: Finished, source: str) -> str:
+    """The last lines, with files named as in the user's own source: the copy is gone when they are read."""
+    output = finished.output.replace(f"{source}/", "")
+    lines = [line for line in output.splitlines() if not line.startswith(('{"error"', '{"interface"'))]
     return "\n".join(lines[-SHOWN_LINES:])
 
 
-def _mend(why: str, ignored: tuple[str, ...]) -> str:
+def _elsewhere(target: str, source: str) -> str:
+    """What to do when the module lies one folder down, as in a project with a src folder; "" when it does not."""
+    path = target.partition(":")[0].replace(".", "/")
+    for folder in ("src", *sorted(os.listdir(source))):
+        inside = os.path.join(source, folder)
+        if os.path.isfile(f"{inside}/{path}.py") or os.path.isfile(f"{inside}/{path}/__init__.py"):
+            by_path = f"`environment: {{PYTHONPATH: {folder}}}`"
+            return f"it lies in {folder}: set {by_path}, or give pyproject.toml a [build-system]"
+    return ""
+
+
+def _mend(why: str, detail: str, ignored: tuple[str, ...]) -> str:
+    variable = re.fullmatch(r"KeyError: '(\w+)'", why)
+    if variable and '"<frozen os>"' in detail:
+        return f"instances have a clean environment: set {variable[1]} under the service's `environment:`"
+    if why.startswith(("PermissionError", "OSError: [Errno 30]")):
+        return "a release cannot be written: let the app write below $HOME, or to a folder that `environment:` names"
     missing = re.search(r"No module named '([^'.]+)", why)
     if missing and missing[1] in ignored:
         return f"the folder {missing[1]} is left out by .gitignore: take it out of there, or install it as a dependency"

@@ -37,6 +37,9 @@ OURS = (
 UNREACHABLE = ("Failed to fetch", "Failed to download", "error sending request", "dns error", "client error")
 """What uv says when the index does not answer, as opposed to answering no."""
 
+NETWORK = "check the network, and the index if UV_INDEX_URL or a file names one, then run `fairlead up` again"
+WRONG_PYTHON = "name a Python that fits with `python:`, or change `requires-python` and lock again"
+
 
 class Uv:
     """uv for one home. `env`: where to take settings from; `builder`: whom to run as; `search`: a PATH for both."""
@@ -59,7 +62,7 @@ class Uv:
         """Run uv once. what: the clause for a BuildError; mend: what to do when uv gives no hint; log gets all."""
         finished = await self._run(arguments, cwd, log, extra)
         if not finished.ok:
-            raise _failure(finished, what, mend, log)
+            raise _failure(finished, what, mend, cwd, log)
 
     async def install(
         self,
@@ -85,7 +88,7 @@ class Uv:
         unreachable = any(phrase in finished.output for phrase in UNREACHABLE)
         if unreachable and not exact and (await self._run([*arguments, "--offline"], cwd, log, extra)).ok:
             return "from the cache, as the index cannot be reached"
-        raise _failure(finished, what, mend, log)
+        raise _failure(finished, what, NETWORK if unreachable else mend, cwd, log)
 
     async def _run(self, arguments: Sequence[str], cwd: str, log: str, extra: Mapping[str, str] | None) -> Finished:
         env = self._env | dict(extra or {})
@@ -178,13 +181,17 @@ def complaint(output: str) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _failure(finished: Finished, what: str, mend: str, log: str) -> BuildError:
+def _failure(finished: Finished, what: str, mend: str, folder: str, log: str) -> BuildError:
+    """uv's own words as an error. folder: where it worked, which is gone when they are read."""
     if finished.timed_out:
         why = f"uv did not finish within {INSTALL_PATIENCE:.0f} s"
         return BuildError(what, why, f"see {log}", detail="\n".join(finished.output.splitlines()[-5:]))
-    lines = complaint(finished.output) or tuple(finished.output.splitlines()[-20:])
+    output = finished.output.replace(f"{folder}/", "")
+    lines = complaint(output) or tuple(output.splitlines()[-20:])
     hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
     why = lines[0].removeprefix("error: ").lstrip(" ×") if lines else f"uv ended with status {finished.status}"
+    if "Python requirement" in why or "requires-python" in why:
+        mend = WRONG_PYTHON
     return BuildError(
         what, why, hints[0] if hints else mend, detail="\n".join((*lines, f"(everything uv said: {log})"))
     )

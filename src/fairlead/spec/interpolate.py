@@ -86,7 +86,10 @@ class _Replacement:
         if smuggled and self.path not in self.done.unknown:
             reason = "a variable's value makes up a ${instance...} of its own, and values are never replaced again"
             self._problem(reason, "write ${instance...} in the file, not in the variable")
-        return Scalar(self.node.place, text, self.node.plain, template=self.node.text)
+        # Inside { } YAML wants quotes round `${`, so they cannot mean text where one variable is the whole value.
+        whole = VARIABLE.fullmatch(self.node.text)
+        plain = self.node.plain or bool(whole and ENVIRONMENT.fullmatch(whole[1]))
+        return Scalar(self.node.place, text, plain, template=self.node.text)
 
     def _one(self, match: re.Match[str]) -> str:
         inside, closed = match.groups()

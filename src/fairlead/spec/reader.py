@@ -99,6 +99,8 @@ def _text_of(path: str) -> str:
     except FileNotFoundError as error:
         next_step = "run the command where fairlead.yaml is, or name it: `fairlead up PATH`"
         raise SpecError(f"there is no file {name}", (), next_step) from error
+    except IsADirectoryError as error:
+        raise SpecError(f"{name} is a folder, not a file", (), "name the fairlead.yaml itself") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError(f"{name} cannot be read: {reason}", (), "let the user of the daemon read it") from error

@@ -167,11 +167,15 @@ class Address(Kind):
 
     def read(self, value: Any) -> str:
         meant = {"localhost": "127.0.0.1", "*": "0.0.0.0"}.get(value, "") if isinstance(value, str) else ""
+        advice = f"write {meant}" if meant else "127.0.0.1 serves this machine, 0.0.0.0 every network"
         try:
-            return str(ipaddress.ip_address(value if isinstance(value, str) and "%" not in value else ""))
+            address = ipaddress.ip_address(value if isinstance(value, str) and "%" not in value else "")
         except ValueError:
-            advice = f"write {meant}" if meant else "127.0.0.1 serves this machine, 0.0.0.0 every network"
             fail("must be an IP address, not {value}", advice)
+        # A link-local address means nothing without its interface, which has no place in the file.
+        if address.is_multicast or (address.version == 6 and address.is_link_local):
+            fail("must be an address of one machine, not {value}", advice)
+        return str(address)
 
 
 @dataclass(frozen=True)
