@@ -23,6 +23,7 @@ class ScriptedSupervisor(Supervisor):
         self.release = asyncio.Event()
         self.finished = asyncio.Event()
         self.fail: Exception | None = None
+        self.idle = True
 
     async def status(self, stack: str | None = None, *, explain: bool = False) -> dict[str, Any]:
         self._maybe_fail()
@@ -52,6 +53,9 @@ class ScriptedSupervisor(Supervisor):
 
     async def shutdown(self, progress: Progress) -> dict[str, Any]:
         return {"text": "nothing runs"}
+
+    def is_idle(self) -> bool:
+        return self.idle
 
     def events(self, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
         self.asked.append((stack, limit, after))

@@ -188,6 +188,14 @@ async def test_shutdown_gives_its_result_and_then_the_daemon_may_go() -> None:
     assert events == [{"type": "result", "text": "nothing runs"}]
 
 
+@pytest.mark.parametrize("idle", [True, False])
+async def test_a_daemon_that_is_asked_to_leave_does_so_only_when_it_has_nothing_to_do(idle: bool) -> None:
+    async with a_daemon() as daemon:
+        daemon.supervisor.idle = idle
+        assert await daemon.ask(lambda client: client.leave()) is idle
+        assert daemon.shut_down.is_set() is idle
+
+
 async def test_shutdown_goes_on_when_its_client_leaves() -> None:
     async with a_daemon() as daemon:
 

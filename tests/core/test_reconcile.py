@@ -119,6 +119,21 @@ def test_one_that_never_came_up_waits_out_its_back_off() -> None:
     assert told(decide(wanted, seen(wanted, histories=(history,)), NOW + 3)) == ["Launch web-1"]
 
 
+def test_a_failed_start_is_tried_again_alone_and_says_after_what() -> None:
+    wanted = a_wish()
+    history = StartHistory(
+        service="web",
+        release=1,
+        failures=2,
+        last_failed_at=NOW - 9,
+        last_outcome="exited with status 1",
+        last_instance="web-2",
+    )
+    plan = decide(wanted, seen(wanted, histories=(history,)), NOW)
+    assert told(plan) == ["Launch web-1"]
+    assert plan.actions[0].reason == "tried again: web-2 exited with status 1"
+
+
 @pytest.mark.parametrize(("failures", "pause"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (200, 60)])
 def test_the_back_off_doubles_up_to_a_minute(failures: int, pause: float) -> None:
     wanted = a_wish(a_revision(a_stack(a_service(instances=1))))

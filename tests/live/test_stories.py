@@ -196,6 +196,18 @@ async def test_an_app_that_never_starts_is_given_up_and_leaves_nothing(house: Ho
         socket.create_connection(("127.0.0.1", house.port("never")), timeout=2)
 
 
+async def test_a_first_up_that_fails_in_an_empty_home_leaves_no_process_at_all(house: House) -> None:
+    empty = House(house.program, prefix=house.prefix, owner=house.owner)
+    try:
+        folder = empty.a_stack("never", app=apps.NEVER_STARTS, command=PYTHON)
+        done = await empty.do("up", str(folder), check=False)
+        assert done.returncode == 1
+        assert "exited with status 7" in done.stderr
+        assert empty.processes() == {}
+    finally:
+        empty.close()
+
+
 async def test_a_later_release_that_never_starts_leaves_the_old_one_serving(house: House) -> None:
     folder = house.a_stack("later", app=apps.SERVER + "\nserve()\n", command=PYTHON)
     await house.do("up", str(folder))

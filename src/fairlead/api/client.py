@@ -65,6 +65,10 @@ class Client:
         """Stop every stack and the balancer; after the result the daemon exits."""
         return self._stream("POST", "/shutdown")
 
+    def leave(self) -> bool:
+        """End the daemon if it has nothing to do; whether it does."""
+        return bool(self._ask("POST", "/leave").get("leaves"))
+
     def _ask(self, method: str, path: str, *, timeout: float = ANSWER) -> dict[str, Any]:
         with _Request(self._path, method, path, None, timeout) as response:
             answer = json.loads(response.read())

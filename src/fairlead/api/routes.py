@@ -8,6 +8,7 @@
     GET    /stacks/NAME/check      what `fairlead check` needs
     GET    /events?stack=&limit=&after=    {"events": [...]}
     POST   /shutdown               stream; when it has ended, so does the daemon, with status 0
+    POST   /leave                  {"leaves"}: the daemon ends if no stack is up and none is being brought up
 
 A stream is NDJSON (see `work`). An error is `{"error": {code, what, why, next, place, detail}}` with status 400, 404,
 409 or 500; once a stream has begun it is the stream's last line instead. `server` serves this on a Unix socket.
@@ -64,6 +65,7 @@ class Api:
                 Route("/stacks/{name}/check", self._check, methods=["GET"]),
                 Route("/events", self._events, methods=["GET"]),
                 Route("/shutdown", self._shutdown, methods=["POST"]),
+                Route("/leave", self._leave, methods=["POST"]),
             ],
             exception_handlers={
                 FairleadError: _failed,
@@ -107,6 +109,12 @@ class Api:
             return result
 
         return self._stream("shutdown", act)
+
+    async def _leave(self, request: Request) -> Response:
+        leaves = self._supervisor.is_idle()
+        if leaves:
+            self._on_shutdown()
+        return _json({"leaves": leaves})
 
     def _stream(self, name: str, act: Act) -> Response:
         return StreamingResponse(self._work.start(name, act), media_type="application/x-ndjson")

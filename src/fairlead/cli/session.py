@@ -98,7 +98,7 @@ def choose_stack(names: list[str], asked: str | None, here: str | None) -> str:
         why = f"the current folder's fairlead.yaml is of '{here}'; this home has {listed}"
         raise NotFound(f"stack '{here}' is not up", why, "Bring it up with `fairlead up`, or name one with --stack.")
     if len(names) > 1:
-        raise UsageError("which stack?", f"this home has {listed}", "Name one with --stack.")
+        raise UsageError("it is not clear which stack is meant", f"this home has {listed}", "Name one with --stack.")
     return names[0]
 
 

@@ -6,6 +6,7 @@ the file mentions: the daemon reads, builds and starts. Ctrl-C gives the deploym
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -14,10 +15,14 @@ import click
 from fairlead.cli import output
 from fairlead.cli.follow import follow
 from fairlead.cli.options import home_option, json_option
+from fairlead.cli.processes import lock_holder, wait_until_gone
 from fairlead.cli.progress import Progress
 from fairlead.cli.session import FILE, Session, name_in
 from fairlead.core.interpolation import env_names
 from fairlead.errors import FairleadError, UsageError
+
+LEAVING = 5.0
+"""Seconds in which a daemon that has nothing to do is gone."""
 
 
 @click.command("up", short_help="Build, start or update a stack.")
@@ -41,6 +46,7 @@ def command(session: Session, path: str, as_json: bool) -> int:
     file, text = _the_file(path)
     dotenv, environment = _dotenv_beside(file), _mentioned(text)
     seen = {"stack": name_in(text) or ""}
+    started_here = lock_holder(session.layout.lock) is None
     try:
         result = follow(
             session.daemon,
@@ -48,9 +54,25 @@ def command(session: Session, path: str, as_json: bool) -> int:
             lambda event: seen.update(stack=event.get("stack") or seen["stack"]),
         )
     except KeyboardInterrupt:
-        return _give_up(session, seen["stack"])
+        status = _give_up(session, seen["stack"])
+        _leave_nothing(session, started_here)
+        return status
+    except FairleadError:
+        _leave_nothing(session, started_here)
+        raise
     _show(result, as_json)
     return 0
+
+
+def _leave_nothing(session: Session, started_here: bool) -> None:
+    """It failed: a daemon that was started for it, and now has nothing to do, ends too."""
+    if not started_here:
+        return
+    # Whatever goes wrong here must not hide the error that is on its way.
+    with contextlib.suppress(FairleadError, KeyboardInterrupt):
+        client = session.daemon_if_needed()
+        if client is not None and client.leave():
+            wait_until_gone(session.home, LEAVING)
 
 
 def _the_file(path: str) -> tuple[str, str]:

@@ -174,7 +174,7 @@ class StackLoop:
         self._store.save_stack(record)
         took = self._clock.now() - deployment.began_at if deployment.boot == self._clock.boot else None
         after = f" after {took:.1f} s" if took is not None else ""
-        self._journal.event(self.name, "deployment_succeeded", f"deployment {deployment.number} successful{after}")
+        self._journal.event(self.name, "deployment_succeeded", f"deployment {deployment.number} succeeded{after}")
         self.finish(record, deployment)
 
     async def _give_up(self, wanted: StackRecord, observed: Observed, action: GiveUp) -> None:

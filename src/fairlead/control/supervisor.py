@@ -165,6 +165,10 @@ class Supervisor:
         await self._m.balancer.stop()
         return {"stacks": stacks, "text": f"{len(stacks)} stacks are down" if stacks else "no stack was up"}
 
+    def is_idle(self) -> bool:
+        """Whether no stack is up, going down or being brought up."""
+        return not self._m.store.stacks() and not self._ups.under_way
+
     def events(self, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
         """Oldest first, at most the last `limit` with id > after."""
         return self._m.store.events(stack, limit, after)
@@ -223,7 +227,7 @@ class Supervisor:
     def _loop_for(self, stack: str) -> StackLoop:
         """The running loop of a stack that is in the store."""
         loop = self._loops.get(stack)
-        if loop is None:
+        if loop is None or loop.gone.is_set():
             loop = self._make_loop(stack)
             self._run(loop)
         return loop

@@ -60,6 +60,11 @@ class Ups:
         self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._cancels: Counter[str] = Counter()
 
+    @property
+    def under_way(self) -> bool:
+        """Whether anything is being brought up."""
+        return bool(self._running)
+
     async def up(self, request: UpRequest, progress: Progress) -> dict[str, Any]:
         """See `Supervisor.up`."""
         stack = read(request.path, env=request.env, dotenv=request.dotenv)
@@ -222,11 +227,12 @@ class Ups:
             return
         if record.previous is None:
             await loop.gone.wait()
-            left, todo = "nothing of it is left running", "mend it and run `fairlead up` again"
+            left = "nothing of it is left running"
         else:
-            left, todo = "what served before serves on", "mend it and run `fairlead up` again, or leave it as it is"
-        what = f"{record.name} did not become healthy"
-        raise DeploymentFailed(what, over.reason, f"{left}; {todo}", place=over.place, detail=over.detail)
+            left = "what served before serves on"
+        what = f"{record.name} did not become healthy, and {left}"
+        todo = "mend it and run `fairlead up` again"
+        raise DeploymentFailed(what, over.reason, todo, place=over.place, detail=over.detail)
 
     async def _give_back(self, stack: Stack) -> None:
         """After a failure before anything was recorded: ports and routing as the recorded wish says."""

@@ -107,7 +107,7 @@ def launches(
     for step in range(count):
         zone = choose_zone(zones, occupied)
         occupied.append(zone)
-        cause = f"replaces: {causes[step]}" if step < len(causes) else _difference(service, census, release, step)
+        cause = f"replaces: {causes[step]}" if step < len(causes) else _difference(service, census, history, step)
         made.append(
             Launch(
                 service=service.name,
@@ -138,9 +138,11 @@ def retirements(service: Service, census: Census, *, deploying: bool) -> tuple[A
     return tuple(made)
 
 
-def _difference(service: Service, census: Census, release: int, step: int) -> str:
+def _difference(service: Service, census: Census, history: StartHistory, step: int) -> str:
+    if history.failures and history.last_instance:
+        return f"tried again: {history.last_instance} {history.last_outcome}"
     if census.old:
-        return f"release {release} takes over from release {census.old[0].record.release}"
+        return f"release {history.release} takes over from release {census.old[0].record.release}"
     have = len(census.current) + step
     return f"a difference between desired and actual capacity: from {have} to {have + 1}, desired {service.desired}"
 
