@@ -332,6 +332,18 @@ async def test_status_is_the_contract(town: Town) -> None:
         await daemon.status("nowhere")
 
 
+async def test_status_for_people_says_who_has_the_port_of_a_listener(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    await daemon.close()
+    town.balancer.ports_lost()
+    town.balancer.occupy("127.0.0.1", 8080, "nginx (pid 7) has it")
+    again = await town.daemon()
+    shown = (await again.status(explain=True))["stacks"][0]["listeners"][0]
+    assert "nginx (pid 7) has it" in shown["explanation"]
+    assert "explanation" not in (await again.status())["stacks"][0]["listeners"][0]
+
+
 async def test_every_plan_is_kept_with_what_it_judged(town: Town) -> None:
     daemon = await town.daemon()
     await town.up(daemon)

@@ -39,6 +39,8 @@ def _draw_stack(stack: dict[str, Any], now: datetime, colour: bool) -> None:
     data(f"{paint(cell(stack['name']), 'bold', on=colour)}  (engine {cell(stack['engine'])})")
     for listener in stack["listeners"]:
         data(f"  {cell(listener['url'])}  {cell(listener['protocol'])}")
+        if why := listener.get("explanation"):
+            data(f"    {paint('closed', 'red', on=colour)}: {cell(why)}")
     for service in stack["services"]:
         _draw_service(service, now, colour)
     data("")

@@ -7,6 +7,7 @@ from typing import Any
 
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import TargetHealth
+from fairlead.core.model import Listener
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.reconcile import service_of
 
@@ -21,12 +22,18 @@ def stack_status(wanted: StackRecord, observed: Observed, healths: Healths, *, e
     return {
         "name": wanted.name,
         "engine": stack.engine,
-        "listeners": [
-            {"url": listener.url, "protocol": listener.protocol, "port": listener.port} for listener in stack.listeners
-        ],
+        "listeners": [_listener(listener, observed, explain=explain) for listener in stack.listeners],
         "services": [_service(name, wanted, observed, healths, explain=explain) for name in names],
         "resources": [],
     }
+
+
+def _listener(listener: Listener, observed: Observed, *, explain: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"url": listener.url, "protocol": listener.protocol, "port": listener.port}
+    if explain:
+        place = (listener.address, listener.port)
+        shown["explanation"] = next((one.why for one in observed.missing if (one.address, one.port) == place), "")
+    return shown
 
 
 def _service(name: str, wanted: StackRecord, observed: Observed, healths: Healths, *, explain: bool) -> dict[str, Any]:
