@@ -128,7 +128,8 @@ class Running:
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             try:
-                self.connect().close()
+                # An answer, not a connection: the socket listens before the server takes signals.
+                self.get("/is-it-up")
                 return
             except OSError:
                 assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"

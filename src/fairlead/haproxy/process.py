@@ -83,18 +83,20 @@ class Process:
             return True
 
     def signal(self, number: signal.Signals) -> None:
-        send(self._pidfd, number)
+        """Send it, if it is not gone."""
+        if self._pidfd >= 0:
+            send(self._pidfd, number)
 
     async def end(self, patience: float) -> None:
         """SIGTERM, and SIGKILL after `patience` seconds; returns when it is gone. BalancerError when it will not go."""
         self.signal(signal.SIGTERM)
-        if not await ended(self._pidfd, patience):
+        if not await self._ended(patience):
             await self.kill()
 
     async def kill(self) -> None:
         """SIGKILL; returns when it is gone. BalancerError when it will not go."""
         self.signal(signal.SIGKILL)
-        if not await ended(self._pidfd, KILL_PATIENCE):
+        if not await self._ended(KILL_PATIENCE):
             raise BalancerError(
                 f"HAProxy (pid {self.pid}) does not end", f"SIGKILL was sent {KILL_PATIENCE:g} s ago",
                 "see its state with: ps -o pid,stat,wchan -p " + str(self.pid),
@@ -107,6 +109,10 @@ class Process:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+    async def _ended(self, patience: float) -> bool:
+        # Its watcher may have closed it in between: then it has ended.
+        return self._pidfd < 0 or await ended(self._pidfd, patience)
 
     def _unwatch(self) -> None:
         if self._watched:
