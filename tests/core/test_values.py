@@ -1,4 +1,4 @@
-"""The small pure helpers: layout, launch, routing, differences, model."""
+"""The small values: layout, launch, routing, differences, model."""
 
 from __future__ import annotations
 

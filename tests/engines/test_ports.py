@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from fairlead.engines.local.ports import DEFAULT_RANGE, PortBook, is_free, outside
 from fairlead.errors import EngineError
 
+from ..needs import need
+
 
 @pytest.mark.parametrize(
     ("ephemeral", "ours"),
@@ -92,8 +94,7 @@ def test_taken_and_bound_ports_are_skipped_until_none_is_left(record: str) -> No
 
 
 def test_a_port_held_on_ipv6_only_is_not_free() -> None:
-    if not os.path.exists("/proc/net/if_inet6"):
-        pytest.skip("this machine has no IPv6")
+    need(os.path.exists("/proc/net/if_inet6"), "this machine has no IPv6")
     (port,) = free_range(1)
     with closing(socket.socket(socket.AF_INET6)) as held:
         held.bind(("::1", port))

@@ -89,6 +89,16 @@ async def test_a_restarted_daemon_keeps_the_same_haproxy_and_loses_nothing(real:
     assert len(await real.send(4)) == 4, "the new daemon holds the sockets, too"
 
 
+@pytest.mark.parametrize("early", [0, 1, 2, 3])
+async def test_round_robin_is_exact_after_a_kill_however_many_requests_came_early(real: RealWorld, early: int) -> None:
+    await two_targets(real)
+    await real.kill_node()
+    assert len(await real.send(early)) == early, "they wait for the next HAProxy, and are served before anybody looks"
+    await real.until(lambda seen: sum(target.up for target in seen.targets) == 2, "both targets")
+    answers = await real.send(20)
+    assert {answers.count("web-1"), answers.count("web-2")} == {10}
+
+
 async def test_both_killed_at_once_everything_comes_back_and_who_was_down_stays_down(real: RealWorld) -> None:
     await two_targets(real)
     one = a_target(1, address=real.apps["web-1"].address, mode="in_service")

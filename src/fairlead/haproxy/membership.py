@@ -53,8 +53,7 @@ def mark_down(member: Member) -> list[Command]:
 def level(backend: str, servers: Iterable[str]) -> list[Command]:
     """Weight 2, then 1, on one server after the other: round robin is then exact again after any change of the set.
 
-    One by one, not all to 2 and then all to 1: that is inexact in one of eight cases for two servers and in one of ten
-    for four, when requests came in between (tried with 2 to 5 servers, 300 random histories each)."""
+    One by one, not all to 2 and then all to 1: that is not always exact when requests came in before."""
     return [command("weight", backend, name, weight=weight) for name in sorted(servers) for weight in ("2", "1")]
 
 
