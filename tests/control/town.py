@@ -53,6 +53,14 @@ class LoopClock:
         return f"2026-01-01T00:00:{self.now() % 60:06.3f}Z"
 
 
+class QuickStore(Store):
+    """A real store, but nothing waits for the disk in a thread: a thread's time is real, and virtual time would run on
+    for minutes meanwhile."""
+
+    async def durable(self) -> None:
+        await asyncio.sleep(0)
+
+
 class FakeBuilder:
     """A release differs when its environment does. `broken`: the next build fails."""
 
@@ -143,7 +151,7 @@ class Town:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.store = Store.open(str(folder / "fairlead.db"))
+        self.store = QuickStore.open(str(folder / "fairlead.db"))
         self.engine = FakeEngine(self._script)
         self.balancer = FakeBalancer()
         self.balancer.health(self._health)
