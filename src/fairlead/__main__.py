@@ -10,7 +10,10 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"fairlead {__version__}")
         return
-    import signal
+    try:
+        import signal
+    except KeyboardInterrupt:
+        sys.exit(130)
 
     # Until the command line is there to answer it, Ctrl-C simply ends us: a traceback of imports would tell nobody
     # anything. One that is ignored (`nohup`, a job of a script) stays ignored.
