@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sqlite3
-import time
 from typing import Any
 
 import pytest
@@ -17,10 +16,9 @@ from fairlead.drill.load import Load
 
 from . import apps
 from .house import House
+from .pace import RATE, settle
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
-
-RATE = 200.0
 
 SLOW = """
 import os, time
@@ -47,15 +45,6 @@ ANOTHER_BOOT = "11111111-2222-3333-4444-555555555555"
 def load_on(house: House, stack: str, path: str = "/", rate: float = RATE) -> Load:
     """With a new connection for each request, so that one refused connection is one lost request."""
     return Load(house.url(stack, path), rate=rate, connections="new")
-
-
-async def settle(load: Load, seconds: float = 0.5) -> None:
-    """Let the load go on for a while, so that what comes next is done under it."""
-    sent = load.report().sent
-    deadline = time.monotonic() + 10
-    while load.report().sent < sent + seconds * RATE:
-        assert time.monotonic() < deadline, f"the load does not flow: {load.report()}"
-        await asyncio.sleep(0.02)
 
 
 def lost_at_most(load: Load, most: int, house: House) -> None:

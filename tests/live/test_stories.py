@@ -15,26 +15,15 @@ from fairlead.drill.load import Load
 
 from . import apps
 from .house import House, a_free_port, group_of
+from .pace import RATE, settle
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
-
-RATE = 200.0
-"""Requests a second while something is done to the stack."""
 
 PYTHON = "/usr/bin/python3 app.py"
 
 
 def load_on(house: House, stack: str) -> Load:
     return Load(house.url(stack), rate=RATE, connections="keep_alive")
-
-
-async def settle(load: Load, seconds: float = 0.5) -> None:
-    """Let the load go on for a while, so that what comes next is done under it."""
-    sent = load.report().sent
-    deadline = time.monotonic() + 10
-    while load.report().sent < sent + seconds * RATE:
-        assert time.monotonic() < deadline, f"the load does not flow: {load.report()}"
-        await asyncio.sleep(0.02)
 
 
 def nothing_lost(load: Load, house: House) -> None:

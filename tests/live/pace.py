@@ -1,0 +1,20 @@
+"""The load under which every story is told, and waiting while it flows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from fairlead.drill.load import Load
+
+RATE = 200.0
+"""Requests a second while something is done to a stack."""
+
+
+async def settle(load: Load, seconds: float = 0.5) -> None:
+    """Let the load go on for a while, so that what comes next is done under it."""
+    sent = load.report().sent
+    deadline = time.monotonic() + 10
+    while load.report().sent < sent + seconds * RATE:
+        assert time.monotonic() < deadline, f"the load does not flow: {load.report()}"
+        await asyncio.sleep(0.02)
