@@ -13,13 +13,16 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from typing import TypeVar
 
 from fairlead import __version__
 from fairlead.aiokit.pidfd import boot_id
-from fairlead.api.server import ApiServer
+from fairlead.aiokit.tasks import Tasks
 from fairlead.control.clock import SystemClock
+from fairlead.control.delivery import RealCourier
+from fairlead.control.disk import Disk
 from fairlead.control.supervisor import Machine, Supervisor
 from fairlead.core.launch import SYSTEM_PATH, Surroundings
 from fairlead.core.layout import Layout, layout_of
@@ -29,21 +32,29 @@ from fairlead.haproxy.node import HaproxyNode
 from fairlead.releases.build import ReleaseBuilder
 from fairlead.store.database import Store
 from fairlead.store.home import Home, open_home
+from fairlead.store.reserve import Reserve
 from fairlead.store.users import SystemUsers, ensure_users
 
 log = logging.getLogger("fairlead")
+Result = TypeVar("Result")
 
 
-def run_daemon(home: str, environment: Mapping[str, str] | None = None) -> int:
-    """Run the daemon of `home` (absolute) in the foreground until it is asked to stop; its exit status."""
+def run_daemon(home: str, environment: Mapping[str, str] | None = None, *, patience: float = 0.0) -> int:
+    """Run the daemon of `home` (absolute) in the foreground until it is asked to stop; its exit status.
+
+    patience: seconds in which another daemon may let go of the home, for one that takes over from it.
+    """
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
     _raise_fd_limit()
+    if patience:
+        import fairlead.api.server  # noqa: F401 (now, while the other daemon still answers)
     layout = layout_of(home, os.getuid())
     try:
         users = ensure_users() if os.getuid() == 0 else None
-        opened = open_home(layout, **({"lb": users.lb, "app": users.app, "build": users.build} if users else {}))
+        accounts = {"lb": users.lb, "app": users.app, "build": users.build} if users else {}
+        opened = _with_room(layout, lambda: open_home(layout, patience=patience, **accounts))
     except FairleadError as error:
         _complain(error)
         return error.exit_status
@@ -63,13 +74,22 @@ async def _run(home: Home, users: SystemUsers | None, environment: Mapping[str, 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        store = Store.open(layout.database)
+        store = _with_room(layout, lambda: Store.open(layout.database))
         stack.callback(store.close)
+        _with_room(layout, lambda: store.check_place(layout.home))
         supervisor = Supervisor(_machine(layout, store, users, environment))
+        disk = Disk(Reserve(layout.home), store, supervisor.journal, layout.home, lambda: home.in_place)
+        store.on_failure = disk.failed
         if users and users.made:
             supervisor.journal.event("", "users_made", f"system users made: {', '.join(users.made)}")
         await supervisor.start()
         stack.push_async_callback(supervisor.close)
+        tasks = Tasks("the daemon", lambda name, error: log.error("%s ended", name, exc_info=error))
+        tasks.spawn("watch the disk", disk.watch())
+        stack.push_async_callback(tasks.stop, 1.0)
+        # Only now, with the listeners open again and the loops at work: it takes a tenth of a second to import.
+        from fairlead.api.server import ApiServer
+
         api = ApiServer(supervisor, layout.api_socket, on_shutdown=stopping.set)
         await api.start()
         stack.push_async_callback(api.stop)
@@ -78,18 +98,31 @@ async def _run(home: Home, users: SystemUsers | None, environment: Mapping[str, 
     return 0
 
 
+def _with_room(layout: Layout, work: Callable[[], Result]) -> Result:
+    """Do `work`; where the disk is too full for it, once more without the home's reserve."""
+    try:
+        return work()
+    except FairleadError as error:
+        reserve = Reserve(layout.home)
+        if not (reserve.explains(error) and reserve.give_up()):
+            raise
+        return work()
+
+
 def _machine(layout: Layout, store: Store, users: SystemUsers | None, environment: Mapping[str, str]) -> Machine:
     """Every collaborator of the supervisor, real."""
     lb = (users.lb.uid, users.lb.gid) if users else None
     app = (users.app.uid, users.app.gid) if users else None
     build = (users.build.uid, users.build.gid) if users else None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    around = Surroundings(timezone=environment.get("TZ", ""))
     return Machine(
         store=store,
         engine=LocalEngine(layout, (*app, lb[1]) if app and lb else None),
         balancer=HaproxyNode(
             folder=layout.balancer_folder,
             programs=layout.programs,
+            log_path=layout.balancer_log,
             home=layout.home,
             binary_override=environment.get("FAIRLEAD_HAPROXY") or None,
             user=lb,
@@ -100,9 +133,11 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
         builder=ReleaseBuilder(layout, env=environment, builder_user=build, app_user=app),
         clock=SystemClock(boot_id()),
         layout=layout,
-        around=Surroundings(timezone=environment.get("TZ", "")),
+        around=around,
+        courier=RealCourier(around, app),
         version=__version__,
         pid=os.getpid(),
+        app_user=app,
     )
 
 

@@ -16,7 +16,7 @@ from fairlead.aiokit import strays
 from fairlead.aiokit.launcher import Launcher
 from fairlead.aiokit.leader import Leader
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.observed import Outcome
+from fairlead.core.processes import Outcome
 from fairlead.errors import EngineError
 
 pytestmark = pytest.mark.live

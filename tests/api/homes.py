@@ -24,6 +24,7 @@ class ScriptedSupervisor(Supervisor):
         self.finished = asyncio.Event()
         self.fail: Exception | None = None
         self.idle = True
+        self.who = ""
 
     async def status(self, stack: str | None = None, *, explain: bool = False) -> dict[str, Any]:
         self._maybe_fail()
@@ -41,7 +42,8 @@ class ScriptedSupervisor(Supervisor):
         self.finished.set()
         return {"stack": "shop", "changed": True, "summary": ["web: 2 instances"], "urls": ["http://127.0.0.1:1"]}
 
-    async def cancel(self, stack: str) -> dict[str, Any]:
+    async def cancel(self, stack: str, who: str = "") -> dict[str, Any]:
+        self.who = who
         self.fail = DeploymentFailed("the deployment was given up", "you asked for it")
         self.release.set()
         return {"text": f"nothing of {stack} runs"}
@@ -50,6 +52,41 @@ class ScriptedSupervisor(Supervisor):
         self._maybe_fail()
         progress({"text": "draining web-1"})
         return {"stack": stack, "text": "stopped"}
+
+    async def plan(self, request: UpRequest) -> dict[str, Any]:
+        self.asked.append(request)
+        return {"stack": "shop", "first": True, "changed": True, "changes": [], "unenforced": [], "urls": []}
+
+    async def scale(self, stack: str, service: str, desired: int, progress: Progress) -> dict[str, Any]:
+        self.asked.append(("scale", stack, service, desired))
+        progress({"text": "web-3 launched", "stack": stack})
+        return {"stack": stack, "service": service, "desired": desired, "declared": 2, "text": "web has 3 instances"}
+
+    async def restart(self, stack: str, service: str | None, progress: Progress) -> dict[str, Any]:
+        self.asked.append(("restart", stack, service))
+        return {"stack": stack, "changed": True, "summary": [], "urls": []}
+
+    async def drain(self, stack: str, instance: str, *, force: bool = False) -> dict[str, Any]:
+        self.asked.append(("drain", stack, instance, force))
+        return {"stack": stack, "instance": instance, "text": "drained"}
+
+    async def give_back(self, stack: str, instance: str) -> dict[str, Any]:
+        self.asked.append(("give_back", stack, instance))
+        return {"stack": stack, "instance": instance, "text": "returned"}
+
+    async def protect(self, stack: str, instance: str, on: bool) -> dict[str, Any]:
+        self.asked.append(("protect", stack, instance, on))
+        return {"stack": stack, "instance": instance, "text": "protected"}
+
+    async def terminate(
+        self, stack: str, instance: str, *, now: bool = False, decrement: bool = False, progress: Progress
+    ) -> dict[str, Any]:
+        self.asked.append(("terminate", stack, instance, now, decrement))
+        return {"stack": stack, "instance": instance, "text": "ended"}
+
+    def entry(self, stack: str, *, service: str | None = None, instance: str | None = None) -> dict[str, Any]:
+        self.asked.append(("entry", stack, service, instance))
+        return {"argv": [], "environment": {"TOKEN": "t"}, "working_folder": "/", "user": None}
 
     async def shutdown(self, progress: Progress) -> dict[str, Any]:
         return {"text": "nothing runs"}

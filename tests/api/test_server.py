@@ -8,10 +8,12 @@ import os
 import signal
 import socket
 import stat
+from collections.abc import Callable
 
 import pytest
 
-from fairlead.api.client import Client, _UnixConnection
+from fairlead.api.client import Client
+from fairlead.api.wire import Exchange
 from fairlead.api.work import LongWork
 from fairlead.errors import (
     BuildError,
@@ -29,12 +31,11 @@ pytestmark = pytest.mark.live
 
 
 def raw(path: str, method: str, target: str, body: bytes = b"") -> tuple[int, dict]:
-    connection = _UnixConnection(path, 5)
-    connection.request(method, target, body)
-    response = connection.getresponse()
-    answer = json.loads(response.read())
-    connection.close()
-    return response.status, answer
+    exchange = Exchange(path, 5)
+    status = exchange.ask(method, target, body)
+    answer = json.loads(exchange.read())
+    exchange.close()
+    return status, answer
 
 
 async def test_the_socket_is_only_the_owners_and_gone_after_stop() -> None:
@@ -106,6 +107,13 @@ async def test_a_fault_of_fairlead_is_an_error_too_and_the_daemon_lives() -> Non
         ("POST", "/stacks", b'{"path": "fairlead.yaml"}', 400, "absolute"),
         ("POST", "/stacks", b'{"path": "/f", "extra": 1}', 400, "extra"),
         ("POST", "/stacks", b'{"path": "/f", "env": {"A": 1}}', 400, "env: A"),
+        ("POST", "/plan", b'{"path": "/f", "who": "me"}', 400, "who"),
+        ("POST", "/stacks/shop/scale", b'{"service": "web", "desired": -1}', 400, "desired"),
+        ("POST", "/stacks/shop/scale", b'{"service": "web", "desired": "2"}', 400, "desired"),
+        ("POST", "/stacks/shop/instances/web-1/drain", b'{"froce": true}', 400, "froce"),
+        ("POST", "/stacks/shop/instances/web-1/explode", b"", 404, "Not Found"),
+        ("GET", "/stacks/shop/entry", b"", 400, "name a service or an instance"),
+        ("GET", "/stacks/shop/entry?service=web&instance=web-1", b"", 400, "name a service or an instance"),
         ("POST", "/stacks", b" " * (4 * 1024 * 1024 + 1), 400, "bytes"),
         ("GET", "/events?limit=0", b"", 400, "limit"),
         ("GET", "/events?limit=x", b"", 400, "limit"),
@@ -134,12 +142,12 @@ async def test_a_refused_request_does_not_repeat_its_secrets() -> None:
 async def test_up_streams_progress_and_ends_with_the_result() -> None:
     async with a_daemon() as daemon:
         daemon.supervisor.release.set()
-        events = await daemon.ask(lambda client: list(client.up("/f.yaml", "A=1", {"B": "2"})))
+        events = await daemon.ask(lambda client: list(client.up("/f.yaml", "A=1", {"B": "2"}, "pid 7 on pts/1")))
     assert [event["type"] for event in events] == ["progress", "progress", "result"]
-    assert events[0] == {"type": "progress", "text": "building", "service": "web", "instance": ""}
+    assert events[0] == {"type": "progress", "text": "building", "stack": "", "service": "web", "instance": ""}
     assert events[-1]["urls"] == ["http://127.0.0.1:1"]
     (asked,) = daemon.supervisor.asked
-    assert (asked.path, asked.dotenv, asked.env) == ("/f.yaml", "A=1", {"B": "2"})
+    assert (asked.path, asked.dotenv, asked.env, asked.who) == ("/f.yaml", "A=1", {"B": "2"}, "pid 7 on pts/1")
 
 
 async def test_a_client_that_leaves_does_not_end_the_work() -> None:
@@ -162,8 +170,9 @@ async def test_an_error_in_mid_stream_comes_as_the_exception_it_was() -> None:
         async def cancel_once_it_began() -> None:
             while not daemon.supervisor.asked:
                 await asyncio.sleep(0.01)
-            answer = await daemon.ask(lambda client: client.cancel("shop"))
+            answer = await daemon.ask(lambda client: client.cancel("shop", "pid 7"))
             assert answer == {"text": "nothing of shop runs"}
+            assert daemon.supervisor.who == "pid 7"
 
         cancelling = asyncio.create_task(cancel_once_it_began())
         with pytest.raises(DeploymentFailed, match="given up: you asked for it"):
@@ -200,8 +209,9 @@ async def test_shutdown_goes_on_when_its_client_leaves() -> None:
     async with a_daemon() as daemon:
 
         def ask_and_leave(_: Client) -> None:
-            connection = _UnixConnection(daemon.path, 5)
-            connection.request("POST", "/shutdown")
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(daemon.path)
+            connection.sendall(b"POST /shutdown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
             connection.close()
 
         await daemon.ask(ask_and_leave)
@@ -220,6 +230,32 @@ async def test_names_are_quoted_on_the_way() -> None:
         assert (await daemon.ask(lambda client: client.check("a b")))["stack"] == "a b"
         await daemon.ask(lambda client: client.events("a&limit=1", 5, 3))
     assert daemon.supervisor.asked == [("a&limit=1", 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        (lambda client: client.plan("/f.yaml", "", {}), None),
+        (lambda client: list(client.scale("shop", "web", 3)), ("scale", "shop", "web", 3)),
+        (lambda client: list(client.restart("shop")), ("restart", "shop", None)),
+        (lambda client: list(client.restart("shop", "web")), ("restart", "shop", "web")),
+        (lambda client: client.drain("shop", "web-1", force=True), ("drain", "shop", "web-1", True)),
+        (lambda client: client.give_back("shop", "web-1"), ("give_back", "shop", "web-1")),
+        (lambda client: client.protect("shop", "web-1", False), ("protect", "shop", "web-1", False)),
+        (lambda client: list(client.terminate("shop", "a b", now=True)), ("terminate", "shop", "a b", True, False)),
+        (lambda client: client.entry("shop", service="web"), ("entry", "shop", "web", None)),
+        (lambda client: client.entry("shop", instance="web-1"), ("entry", "shop", None, "web-1")),
+    ],
+)
+async def test_every_method_of_the_client_reaches_the_supervisor_with_its_words(
+    call: Callable[[Client], object], asked: tuple | None
+) -> None:
+    async with a_daemon() as daemon:
+        answer = await daemon.ask(call)
+    (seen,) = daemon.supervisor.asked
+    assert seen == asked or (asked is None and seen.path == "/f.yaml")
+    result = answer[-1] if isinstance(answer, list) else answer
+    assert "stack" in result or result["environment"] == {"TOKEN": "t"}
 
 
 async def test_a_quiet_stream_is_kept_alive_by_empty_lines() -> None:

@@ -1,14 +1,16 @@
 """A program that stands where the daemon would: it holds the home's lock, answers on its socket, and dies as told.
 
 It is run in place of the interpreter (`a_python` writes the wrapper), so it sees the keeper's own arguments. How it
-behaves stands in HOME/behaviour: `serve`, `exit N` (at once), `exit N once` (serve from the second start on),
-`silent` (hold the lock, answer nothing), `busy` (exit 3 while the lock is held, else serve).
+behaves stands in HOME/behaviour (or HOME/$FAKE_BEHAVIOUR): `serve [VERSION]`, `exit N` (at once), `exit N once` (serve
+from the second start on), `silent` (hold the lock, answer nothing), `late N` (exit as soon as the lock is held),
+`old VERSION` (serve, but know nothing of a handover).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from fairlead import __version__
 from fairlead.core.layout import layout_of
-from tests.cli.scripted import Stream, serving, status_of
+from fairlead.errors import NotFound
+from tests.cli.scripted import Refuse, Stream, serving, status_of
 
 
 def main() -> int:
@@ -27,28 +30,50 @@ def main() -> int:
     with open(f"{home}/starts", "a") as starts:
         starts.write(f"{os.getpid()} {time.monotonic()} {' '.join(sys.argv[1:])}\n")
     print(f"fake daemon {os.getpid()}", flush=True)
-    words = Path(home, "behaviour").read_text().split()
+    words = Path(home, os.environ.get("FAKE_BEHAVIOUR", "behaviour")).read_text().split()
     again = len(Path(home, "starts").read_text().splitlines()) > 1
     if words[0] == "exit" and not (words[2:] == ["once"] and again):
         return int(words[1])
     with open(layout.lock, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 3
+        waits = any(word.startswith("--take-over") for word in sys.argv)
+        deadline = time.monotonic() + (20 if waits else 0)
+        while not locked(lock.fileno()):
+            if time.monotonic() >= deadline:
+                return 3
+            time.sleep(0.01)
+        if words[0] == "late":
+            return int(words[1])
         over = threading.Event()
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         if words[0] == "silent":
             over.wait(60)
         # A killed predecessor leaves its socket.
         Path(layout.api_socket).unlink(missing_ok=True)
-        answers = {
-            "GET /version": {"version": __version__, "pid": os.getpid()},
+        identity = {"version": words[1] if words[1:] else __version__, "pid": os.getpid()}
+        answers: dict[str, object] = {
+            "GET /version": identity,
             "GET /status": status_of(),
             "POST /shutdown": Stream([{"type": "result", "text": "no stack was up"}], then=over.set),
         }
+
+        def leave(request: object) -> object:
+            if words[0] == "old":
+                return Refuse(NotFound("POST /handover is not part of this API"), 404)
+            threading.Timer(0.05, over.set).start()
+            return identity
+
+        answers["POST /handover"] = leave
         with serving(layout, answers):
             over.wait(60)
     return 0
+
+
+def locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

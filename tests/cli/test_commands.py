@@ -67,7 +67,7 @@ def test_down_of_a_stack_that_is_not_there_touches_no_other(
     assert daemon.paths_asked() == ["GET /status"]
 
 
-@pytest.mark.parametrize("arguments", [("down",), ("down", "shop"), ("down", "--all")])
+@pytest.mark.parametrize("arguments", [("down",), ("down", "--all")])
 def test_down_without_anything_running_says_so_and_starts_nothing(
     fairlead: Fairlead, home: Layout, arguments: tuple[str, ...]
 ) -> None:
@@ -75,6 +75,27 @@ def test_down_without_anything_running_says_so_and_starts_nothing(
     assert shown.status == 0
     assert f"nothing runs in {home.home}" in shown.err
     assert os.listdir(home.home) == []
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_down_of_a_stack_that_is_not_there_is_exit_2_even_when_nothing_runs(
+    fairlead: Fairlead, home: Layout, daemon: bool
+) -> None:
+    with serving(home, {"GET /status": status_of()}) if daemon else contextlib.nullcontext():
+        shown = fairlead("down", "shop")
+    assert shown.status == 2
+    assert "there is no stack 'shop': no stack is up in this home" in shown.err
+
+
+def test_down_all_says_of_which_stack_each_step_is(fairlead: Fairlead, home: Layout) -> None:
+    steps = [
+        {"type": "progress", "stack": "shop", "text": "web-1 gets no new request"},
+        {"type": "progress", "stack": "blog", "text": "blog is down"},
+        {"type": "progress", "stack": "", "text": "stopping HAProxy"},
+    ]
+    with serving(home, {"POST /shutdown": Stream([*steps, {"type": "result", "text": "2 stacks are down"}])}):
+        shown = fairlead("down", "--all")
+    assert shown.err.splitlines()[:3] == ["shop: web-1 gets no new request", "blog is down", "stopping HAProxy"]
 
 
 def test_down_across_the_daemons_death_is_done_when_the_stack_is_gone(fairlead: Fairlead, home: Layout) -> None:
@@ -120,6 +141,21 @@ def test_events_are_read_from_the_store_when_no_daemon_is_needed(fairlead: Fairl
         db.execute("CREATE TABLE events (id, at, stack, service, instance, kind, text)")
         db.execute("INSERT INTO events VALUES (1, '2026-11-21T10:02:11Z', 'shop', '', '', 'down', 'it is down')")
     assert "it is down" in fairlead("events").out
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_events_of_a_stack_that_nobody_knows_are_exit_2(fairlead: Fairlead, home: Layout, daemon: bool) -> None:
+    answers = {"GET /status": status_of(a_stack("blog")), "GET /events": {"events": []}}
+    with serving(home, answers) if daemon else contextlib.nullcontext():
+        shown = fairlead("events", "--stack", "shop")
+    assert (shown.status, shown.out) == (2, "")
+    assert "there is no stack 'shop': no event of it is kept" in shown.err
+
+
+def test_events_of_a_stack_that_is_up_may_be_none(fairlead: Fairlead, home: Layout) -> None:
+    with serving(home, {"GET /status": status_of(a_stack("shop")), "GET /events": {"events": []}}):
+        shown = fairlead("events", "--stack", "shop")
+    assert (shown.status, shown.err) == (0, "no events\n")
 
 
 @pytest.mark.live
@@ -218,7 +254,7 @@ def test_the_daemon_can_be_told_from_its_process(home: Layout, arguments: list[s
     spy.joinpath("sitecustomize.py").write_text(
         "import sys, types\n"
         "wiring = types.ModuleType('fairlead.wiring')\n"
-        "def run_daemon(home):\n"
+        "def run_daemon(home, **_):\n"
         "    print(home)\n"
         "    print(open('/proc/self/cmdline').read().replace(chr(0), ' '))\n"
         "    print('FAIRLEAD_HOME=' + home in open('/proc/self/environ').read().split(chr(0)))\n"

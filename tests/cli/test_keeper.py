@@ -21,6 +21,7 @@ from fairlead.cli.processes import lock_holder, processes_of, wait_until_gone
 from fairlead.core.layout import Layout
 from fairlead.errors import DaemonUnavailable, StoreError
 from tests.cli.conftest import Fairlead
+from tests.needs import need
 
 pytestmark = pytest.mark.live
 
@@ -315,3 +316,46 @@ def test_a_store_that_cannot_be_read_is_the_daemons_to_explain(home: Layout) -> 
     Path(home.database).write_bytes(b"not a database" * 100)
     assert record.something_should_run(home.database) is True
     assert record.events(home.database, None, 10, 0) == []
+
+
+def test_root_makes_nothing_in_another_users_home(home: Layout) -> None:
+    need(os.geteuid() == 0, "only root can give folders to other users")
+    os.chown(home.home, 65534, 65534)
+    with pytest.raises(StoreError, match="belongs to user 65534, and this is user 0"):
+        keeper.start(home, sys.executable, os.environ)
+    assert os.listdir(home.home) == []
+
+
+def test_a_keeper_whose_home_is_gone_starts_no_daemon_in_a_new_one(
+    home: Layout, a_python: Callable[[str], None]
+) -> None:
+    a_python("serve")
+    process = keeper.start(home, sys.executable, os.environ)
+    eventually(lambda: answering_pid(home), "the daemon answers")
+    moved = f"{home.home}-moved"
+    os.rename(home.home, moved)
+    try:
+        pid = next(one.pid for one in processes_of(home.home) if one.kind == "daemon")
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(10) == 1
+        assert not os.path.exists(home.home)
+    finally:
+        os.rename(moved, home.home)
+    assert f"keeper: {home.home} is gone" in Path(home.daemon_log).read_text()
+
+
+def test_a_home_that_was_moved_under_its_daemon_is_named_with_both_places(
+    home: Layout, a_python: Callable[[str], None]
+) -> None:
+    a_python("serve")
+    connection.reach(home, start=True)
+    moved = f"{home.home}-moved"
+    os.rename(home.home, moved)
+    try:
+        with pytest.raises(DaemonUnavailable, match=f"the home {home.home} was moved while its daemon runs") as caught:
+            connection.reach(home, start=True)
+        assert caught.value.next_step.startswith(f"Move it back (`mv {moved} {home.home}`)")
+        assert not os.path.exists(home.home)
+    finally:
+        os.rename(moved, home.home)
+    assert connection.reach(home, start=True) is not None

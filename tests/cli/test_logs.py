@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from fairlead.cli.log_files import Follower, LogFile, find, tail
+from fairlead.cli.log_files import Choice, Filter, Follower, LogFile, Past, find
+from fairlead.cli.log_since import moment
 from fairlead.core.layout import Layout
+from fairlead.engines.about import About, End
 from tests.cli.conftest import Fairlead
 
 
@@ -81,29 +85,42 @@ def test_many_ended_instances_are_left_out_and_that_is_said(fairlead: Fairlead, 
     assert "2 older instances are not shown" in shown.err
 
 
-@pytest.mark.parametrize("lines", [0, 1, 3, 4, 9])
-def test_the_tail_goes_back_into_the_older_file(home: Layout, lines: int) -> None:
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 9])
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_last_lines_go_back_into_the_older_part(home: Layout, count: int, ended: bool) -> None:
     path = write(home, "web-1", b"c\nd\nunfinished")
-    (path.parent / "log.1").write_bytes(b"a\nb\n")
-    (log,) = find(home.instances("shop"), None, None)
-    past, offset = tail(log, lines)
-    assert past == [b"a", b"b", b"c", b"d"][4 - min(lines, 4) :]
-    assert offset == len(b"c\nd\n")
+    older(path, b"a\nb\n")
+    if ended:
+        (path.parent / "exit").write_text("0\n")
+    past = the_past(home)
+    expected = [b"a", b"b", b"c", b"d", b"unfinished"][: 5 if ended else 4]
+    assert [line.text for line in past.lines(Filter(last=count))] == expected[
+        len(expected) - min(count, len(expected)) :
+    ]
+    assert past.end == len(b"a\nb\nc\nd\n") + (len(b"unfinished") if ended else 0)
+
+
+def test_a_line_whose_beginning_was_moved_away_is_left_out(home: Layout) -> None:
+    path = write(home, "web-1", b"wo\nthree\n")
+    (path.parent / "log.at").write_text("10\n")
+    (path.parent / "log.1").write_bytes(b"ne\nt")
+    assert [line.text for line in the_past(home).lines(Filter())] == [b"two", b"three"]
 
 
 def test_a_long_log_is_read_from_its_end_in_blocks(home: Layout) -> None:
-    write(home, "web-1", b"".join(b"%06d\n" % number for number in range(50_000)))
-    (log,) = find(home.instances("shop"), None, None)
-    past, _ = tail(log, 20_000)
-    assert past == [b"%06d" % number for number in range(30_000, 50_000)]
+    write(home, "web-1", b"".join(b"%06d\n" % number for number in range(200_000)))
+    past = the_past(home)
+    expected = [b"%06d" % number for number in range(200_000)]
+    for count in (1, 20_000, 150_000, 300_000):
+        assert [line.text for line in past.lines(Filter(last=count))] == expected[-count:]
 
 
 def test_a_follower_shows_each_line_once_and_whole(home: Layout) -> None:
     path = write(home, "web-1", b"")
     follower = Follower(LogFile("web-1", str(path.parent)), 0)
     seen = []
-    for piece in (b"a\nb", b"", b"c\n", b"d\n" * 3, b"x" * 200_000, b"\n"):
-        write(home, "web-1", piece)
+    for number, piece in enumerate((b"a\nb", b"", b"c\n", b"d\n" * 3, b"x" * 200_000, b"\n")):
+        write(home, "web-1", piece, age=-number)
         seen += follower.new_lines()
     assert seen[:5] == [b"a", b"bc", b"d", b"d", b"d"]
     assert b"".join(seen[5:]) == b"x" * 200_000
@@ -113,9 +130,246 @@ def test_a_follower_goes_on_where_it_was_when_the_beginning_is_moved_away(home: 
     path = write(home, "web-1", b"a\n" * 10)
     follower = Follower(LogFile("web-1", str(path.parent)), 0)
     assert len(list(follower.new_lines())) == 10
-    (path.parent / "log.1").write_bytes(b"a\n" * 8)
     path.write_bytes(b"a\n" * 2 + b"b\n")
+    older(path, b"a\n" * 8)
     assert list(follower.new_lines()) == [b"b"]
+    assert follower.missed == 0
+
+
+def test_a_follower_that_was_too_slow_says_what_it_missed(home: Layout) -> None:
+    path = write(home, "web-1", b"a\n")
+    follower = Follower(LogFile("web-1", str(path.parent)), 0)
+    assert list(follower.new_lines()) == [b"a"]
+    path.write_bytes(b"st\nlast\n")
+    (path.parent / "log.at").write_text("1000\n")
+    assert list(follower.new_lines()) == [b"last"]
+    assert follower.missed == 998
+
+
+def test_a_follower_begins_anew_when_the_program_empties_its_log(home: Layout) -> None:
+    path = write(home, "web-1", b"a\nb\nc\n")
+    follower = Follower(LogFile("web-1", str(path.parent)), 0)
+    assert len(list(follower.new_lines())) == 3
+    path.write_bytes(b"d\n")
+    assert list(follower.new_lines()) == [b"d"]
+
+
+def test_a_follower_shows_an_unfinished_line_once_its_writer_has_ended(home: Layout) -> None:
+    path = write(home, "web-1", b"a\nlast words")
+    follower = Follower(LogFile("web-1", str(path.parent)), 0)
+    assert list(follower.new_lines()) == [b"a"]
+    (path.parent / "exit").write_text("1\n")
+    assert list(follower.new_lines()) == [b"last words"]
+    assert list(follower.new_lines()) == []
+
+
+NOW = 1_800_000_000.0
+
+
+def test_since_begins_at_the_line_that_was_written_then(
+    fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: NOW)
+    path = write(home, "web-1", b"old\nmiddle\nnew\n")
+    marks(path, (4, NOW - 7200), (9, NOW - 3600), (15, NOW - 60))
+    os.utime(path, (NOW - 60, NOW - 60))
+    assert fairlead("logs", "--since", "3h").out == "web-1 | old\nweb-1 | middle\nweb-1 | new\n"
+    assert fairlead("logs", "--since", "1h30m").out == "web-1 | middle\nweb-1 | new\n"
+    # A mark in the middle of a line: the line was ended after it.
+    assert fairlead("logs", "--since", "10m").out == "web-1 | middle\nweb-1 | new\n"
+    assert fairlead("logs", "--since", "10m", "-n", "1").out == "web-1 | new\n"
+    shown = fairlead("logs", "--since", "30s")
+    assert (shown.status, shown.out) == (0, "")
+    assert "no line" in shown.err
+
+
+def test_instances_are_merged_by_the_times_of_their_marks(fairlead: Fairlead, home: Layout) -> None:
+    first, second = write(home, "web-1", b"1\n3\n5\n"), write(home, "web-2", b"2\n4\n6\n", age=-1)
+    marks(first, (2, 100), (4, 300), (6, 500))
+    marks(second, (2, 200), (4, 400), (6, 600))
+    assert [line[-1] for line in fairlead("logs").out.splitlines()] == ["1", "2", "3", "4", "5", "6"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", NOW - 90), ("1.5m", NOW - 90), ("2h", NOW - 7200), ("1d12h", NOW - 36 * 3600), ("2w", NOW - 14 * 86400),
+     ("2027-01-15T08:00Z", NOW), ("2027-01-15T09:00:00+01:00", NOW)],
+)  # fmt: skip
+def test_a_time_is_a_span_back_or_a_date(text: str, expected: float) -> None:
+    assert moment(text, NOW) == expected
+
+
+def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC-5")
+    time.tzset()
+    try:
+        assert moment("2027-01-15T13:00", NOW) == NOW
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "10x", "-5m", "yesterday", "2026-13-01", "10 m"])
+def test_a_time_that_is_none_is_a_usage_error(fairlead: Fairlead, home: Layout, text: str) -> None:
+    write(home, "web-1", b"a\n")
+    shown = fairlead("logs", f"--since={text}")
+    assert (shown.status, shown.out) == (2, "")
+    assert "neither a span like 10m" in shown.err
+
+
+def test_grep_shows_the_last_lines_that_match(fairlead: Fairlead, home: Layout) -> None:
+    write(home, "web-1", b"GET /a 200\nGET /b 500\n\x1b[31mGET\x1b[0m /c 500\nGET /d 503\n")
+    assert fairlead("logs", "--grep", "50[0-9]$", "-n", "2").out == "web-1 | GET /c 500\nweb-1 | GET /d 503\n"
+    # What is searched is what is shown: colours are not in the way.
+    assert fairlead("logs", "--grep", "^GET /c").out == "web-1 | GET /c 500\n"
+
+
+def test_a_bad_pattern_is_a_usage_error(fairlead: Fairlead, home: Layout) -> None:
+    write(home, "web-1", b"a\n")
+    shown = fairlead("logs", "--grep", "a(")
+    assert (shown.status, shown.out) == (2, "")
+    assert "'a(' is not a regular expression" in shown.err
+
+
+def test_logs_of_one_release(fairlead: Fairlead, home: Layout) -> None:
+    for number, release in ((1, 1), (2, 2), (3, 2)):
+        about(write(home, f"web-{number}", b"%d\n" % release, age=10 - number), release=release)
+    write(home, "web-4", b"unknown\n")
+    assert fairlead("logs", "--release", "2").out == "web-2 | 2\nweb-3 | 2\n"
+    shown = fairlead("logs", "web", "--release", "9")
+    assert (shown.status, "no log of service 'web' of release 9 in shop" in shown.err) == (2, True)
+
+
+def test_runs_are_shown_only_when_they_are_asked_for(fairlead: Fairlead, home: Layout) -> None:
+    for number, instance in enumerate(("web-1", "web.before-1", "nightly.job-1", "nightly.job-2")):
+        write(home, instance, instance.encode() + b"\n", age=10 - number)
+    assert fairlead("logs").out == "web-1 | web-1\n"
+    assert fairlead("logs", "web").out == "web-1 | web-1\n"
+    assert fairlead("logs", "--job", "nightly").out == (
+        "nightly.job-1 | nightly.job-1\nnightly.job-2 | nightly.job-2\n"
+    )
+    assert fairlead("logs", "--instance", "web.before-1").out == "web.before-1 | web.before-1\n"
+    shown = fairlead("logs", "nightly")
+    assert shown.status == 2
+    assert "'nightly' is a job\nnext: fairlead logs --job nightly" in shown.err
+
+
+def test_json_is_one_object_a_line(fairlead: Fairlead, home: Layout) -> None:
+    path = about(write(home, "web-1", b"a \xff\x1b[31m\r\nb\n"), release=3)
+    os.utime(path, (NOW, NOW))
+    first, second = map(json.loads, fairlead("logs", "--json").out.splitlines())
+    assert first == {"instance": "web-1", "service": "web", "release": 3, "line": "a \\xff\x1b[31m", "at": None}
+    assert second["line"] == "b"
+    marks(path, (11, NOW))
+    assert [json.loads(line)["at"] for line in fairlead("logs", "--json").out.splitlines()][1] == (
+        "2027-01-15T08:00:00.000Z"
+    )
+
+
+def test_the_logs_of_the_daemon_and_of_haproxy_need_no_stack(fairlead: Fairlead, home: Layout) -> None:
+    missing = fairlead("logs", "--daemon")
+    assert missing.status == 2
+    assert "journalctl" in missing.err
+    for path, text in ((home.daemon_log, b"one\n"), (home.balancer_log, b"two\n")):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_bytes(text)
+    assert fairlead("logs", "--daemon").out == "one\n"
+    assert fairlead("logs", "--balancer").out == "two\n"
+    assert sorted(fairlead("logs", "--daemon", "--balancer").out.splitlines()) == ["daemon  | one", "haproxy | two"]
+    assert json.loads(fairlead("logs", "--daemon", "--json").out) == {
+        "instance": "daemon", "service": None, "release": None, "line": "one", "at": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--daemon", "web"), ("--balancer", "--stack", "shop"), ("--daemon", "--boot"), ("web", "--job", "nightly"),
+     ("--instance", "web-1", "--boot", "web-1"), ("--boot", "web-1", "--follow"), ("--boot", "web-1", "--since", "1h"),
+     ("web", "--instance", "web-1")],
+)  # fmt: skip
+def test_what_contradicts_itself_is_a_usage_error(fairlead: Fairlead, home: Layout, words: tuple[str, ...]) -> None:
+    write(home, "web-1", b"a\n")
+    shown = fairlead("logs", *words)
+    assert (shown.status, shown.out) == (2, "")
+    assert shown.err.startswith("error: ")
+
+
+def test_the_boot_of_an_instance_tells_what_was_started_and_how_it_ended(fairlead: Fairlead, home: Layout) -> None:
+    path = about(write(home, "web-3", b"one\ntwo\nthree\n"), release=7, argv=("python", "a b.py"), uid=0)
+    (path.parent / "exit").write_text("1\n")
+    os.utime(path.parent / "exit", (NOW + 0.5, NOW + 0.5))
+    (path.parent / "cleared").write_text(End(failed_start=True, why="it never passed a check").text())
+    shown = fairlead("logs", "--boot", "web-3", "-n", "2")
+    assert shown.status == 0
+    assert shown.out.splitlines() == [
+        "instance  web-3, release 7",
+        "started   2027-01-15 08:00:00Z as root (uid 0)",
+        "program   python 'a b.py'",
+        "ended     exited with status 1, 0.5 s after its start",
+        "because   it never passed a check",
+        "output    its first lines:",
+        "  | one",
+        "  | two",
+    ]
+    said = json.loads(fairlead("logs", "--boot", "web-3", "--json").out)
+    assert (said["argv"], said["exit_status"], said["failed_start"]) == (["python", "a b.py"], 1, True)
+    assert (said["lines"], said["ended_at"]) == (["one", "two", "three"], "2027-01-15T08:00:00.500Z")
+
+
+def test_boot_without_an_id_is_the_last_failed_start(fairlead: Fairlead, home: Layout) -> None:
+    nothing = fairlead("logs", "--boot", "--stack", "shop")
+    assert nothing.status == 2
+    for number, (instance, status, failed) in enumerate(
+        [("web-1", 1, True), ("web-2", 0, False), ("web-3", 137, None), ("api-1", 1, None), ("web.before-1", 2, None),
+         ("web-9", None, None)]
+    ):  # fmt: skip
+        path = about(write(home, instance, b"x\n", age=100 - number), instance=instance)
+        if status is not None:
+            (path.parent / "exit").write_text(f"{status}\n")
+            (path.parent / "cleared").write_text(End(failed_start=failed).text())
+    assert fairlead("logs", "--boot").out.startswith("instance  web.before-1,")
+    assert fairlead("logs", "--boot", "api").out.startswith("instance  api-1,")
+    # Killed by fairlead is no failed start; not by its end alone.
+    assert fairlead("logs", "--boot", "web-3").out.startswith("instance  web-3,")
+    assert "ended     no" in fairlead("logs", "--boot", "web-9").out
+    assert "no start 'cache'" in fairlead("logs", "--boot", "cache").err
+
+
+def test_what_a_boot_shows_cannot_speak_to_the_terminal(fairlead: Fairlead, home: Layout) -> None:
+    path = about(write(home, "web-1", b"\x1b]0;x\x07\n"), argv=("\x1b[2J", "a\nb"))
+    (path.parent / "exit").write_text("1\n")
+    (path.parent / "cleared").write_text(End(why="\x1b]0;x\x07").text())
+    shown = fairlead("logs", "--boot")
+    assert shown.status == 0
+    assert "\x1b" not in shown.out
+    assert "\x07" not in shown.out
+
+
+def older(path: Path, text: bytes) -> None:
+    """What was moved away before what `path` holds; nothing before that."""
+    Path(f"{path}.1").write_bytes(text)
+    Path(f"{path}.at").write_text(f"{len(text)}\n")
+
+
+def marks(path: Path, *given: tuple[int, float]) -> None:
+    Path(f"{path}.marks").write_text("".join(f"\n{position} {at} {at - 5}" for position, at in given))
+
+
+def about(
+    path: Path, *, release: int = 1, argv: tuple[str, ...] = ("x",), uid: int = 0, instance: str = "web-1"
+) -> Path:
+    service = instance.rpartition("-")[0].partition(".")[0]
+    started_at = "2027-01-15T08:00:00.000Z"
+    About(
+        stack="shop", id=path.parent.name, service=service, release=release, argv=argv, user=(uid, uid),
+        started_at=started_at,
+    ).write(str(path.parent))  # fmt: skip
+    return path
+
+
+def the_past(home: Layout) -> Past:
+    (log,) = find(home.instances("shop"), Choice())
+    return Past(log)
 
 
 @pytest.mark.live

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +80,7 @@ def test_no_command_shows_the_help_and_is_a_usage_error(fairlead: Fairlead) -> N
 @pytest.mark.parametrize(
     ("arguments", "says", "then"),
     [
-        (["stats"], "error: No such command 'stats'. Did you mean 'status'?", "next: fairlead --help"),
+        (["evnts"], "error: No such command 'evnts'. Did you mean 'events'?", "next: fairlead --help"),
         (["up", "--jsno"], "error: No such option '--jsno'. Did you mean '--json'?", "next: fairlead up --help"),
         (["check", "--requests", "1"], "Invalid value for '--requests'", "next: fairlead check --help"),
         (["status", "a", "--stack", "b"], "two stacks were given: a and b", "next: fairlead"),
@@ -191,3 +194,37 @@ def test_the_generated_commands_page_is_up_to_date() -> None:
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert output.duration(seconds) == text
+
+
+def next_steps(tree: ast.AST) -> Iterator[str]:
+    """Every next step that a module's errors give, `{}` where a value goes: the third argument, or a `hint`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and len(node.args) > 2:
+            yield written(node.args[2])
+        if isinstance(node, ast.keyword) and node.arg == "next_step":
+            yield written(node.value)
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["hint"]:
+            yield written(node.value)
+
+
+def written(node: ast.expr) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else ""
+
+
+ERRORS = {kind.__name__ for kind in (FairleadError, *FairleadError.__subclasses__())} | {"HomeBusy", "PortInUse"}
+ERRORS -= {"SpecError"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*Path(ROOT).glob("src/fairlead/api/*.py"), *Path(ROOT).glob("src/fairlead/cli/*.py")]),
+    ids=lambda path: path.stem,
+)
+def test_a_next_step_is_a_bare_command_or_a_sentence_with_a_capital_and_a_full_stop(path: Path) -> None:
+    for step in filter(None, next_steps(ast.parse(path.read_text(encoding="utf-8")))):
+        if step.startswith(("fairlead ", "journalctl ", "{} --help")):
+            assert not step.endswith("."), step
+        else:
+            assert (step[0].isupper(), step[-1]) == (True, "."), step

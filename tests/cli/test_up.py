@@ -44,7 +44,9 @@ def test_up_sends_the_path_the_dotenv_and_only_the_variables_the_file_names(
     with serving(home, {"POST /stacks": Stream([RESULT])}) as daemon:
         assert fairlead("up").status == 0
     sent = daemon.asked[-1].body
+    who = sent.pop("who")
     assert sent == {"path": str(project / "fairlead.yaml"), "dotenv": "TOKEN=ü\n", "env": {"PORT": "9090"}}
+    assert who.split(" on ")[0] == f"pid {os.getpid()}"
 
 
 def test_up_shows_progress_on_stderr_and_the_urls_on_stdout(fairlead: Fairlead, home: Layout, project: Path) -> None:
@@ -69,7 +71,16 @@ def test_a_second_up_says_that_nothing_is_to_change(fairlead: Fairlead, home: La
 def test_json_is_the_result_alone_on_stdout(fairlead: Fairlead, home: Layout, project: Path) -> None:
     with serving(home, {"POST /stacks": Stream([BUILDING, RESULT])}):
         shown = fairlead("up", "--json")
-    assert json.loads(shown.out) == {key: value for key, value in RESULT.items() if key != "type"}
+    assert json.loads(shown.out) == {key: value for key, value in RESULT.items() if key != "type"} | {
+        "unenforced": [],
+        "by_hand": [],
+    }
+
+
+def test_what_is_not_enforced_is_named_at_every_up(fairlead: Fairlead, home: Layout, project: Path) -> None:
+    result = {**RESULT, "changed": False, "unenforced": ["services.web.resources"]}
+    with serving(home, {"POST /stacks": Stream([result])}):
+        assert "\nnot enforced: services.web.resources\n" in fairlead("up").err
 
 
 def test_a_failed_deployment_is_printed_with_its_detail(fairlead: Fairlead, home: Layout, project: Path) -> None:

@@ -50,12 +50,37 @@ async def a_death(town: Town, daemon: Supervisor) -> None:
     await town.until("the dead one to go", lambda: len(town.store.instances("shop")) == 2)
 
 
+async def size_by_hand(town: Town, daemon: Supervisor) -> None:
+    await daemon.scale("shop", "web", 3, lambda event: None)
+
+
+async def a_restart(town: Town, daemon: Supervisor) -> None:
+    await daemon.restart("shop", None, lambda event: None)
+    await town.until("the old ones to go", lambda: len(town.store.instances("shop")) == 2)
+
+
+async def a_termination(town: Town, daemon: Supervisor) -> None:
+    first = town.store.instances("shop")[0].id
+    await daemon.terminate("shop", first, progress=lambda event: None)
+
+
+async def a_drained_one(town: Town, daemon: Supervisor) -> None:
+    await daemon.drain("shop", "web-1")
+    await town.until("it to be out", lambda: town.serving() == ["web-2"])
+    await daemon.give_back("shop", "web-1")
+    await town.until("it to be back", lambda: len(town.serving()) == 2)
+
+
 STORIES: dict[str, tuple[bool, Act, int]] = {
     "first up": (False, first_up, 2),
     "new release": (True, new_release, 2),
     "scale in": (True, scale_in, 1),
     "another port": (True, other_port, 2),
     "a death": (True, a_death, 2),
+    "a size by hand": (True, size_by_hand, 3),
+    "a restart": (True, a_restart, 2),
+    "a termination": (True, a_termination, 2),
+    "drained and returned": (True, a_drained_one, 2),
 }
 """Whether the stack is up before; what is done; how many instances there are in the end."""
 

@@ -8,7 +8,8 @@ import math
 
 import pytest
 
-from fairlead.core.observed import Outcome
+from fairlead.control.supervisor import UpRequest
+from fairlead.core.processes import Outcome
 from fairlead.core.traffic import BalancerReport
 from fairlead.engines.base import LaunchOrder
 from fairlead.engines.fake.script import Fault, Script
@@ -25,8 +26,11 @@ async def test_up_returns_when_all_serve(town: Town) -> None:
     assert done == {
         "stack": "shop",
         "changed": True,
-        "summary": ["stack shop is new"],
+        "summary": ["stack shop is new", "web: is new, 2 instances"],
         "urls": ["http://127.0.0.1:8080"],
+        "engine": "local",
+        "unenforced": [],
+        "by_hand": [],
     }
     town.sound("web-1", "web-2")
     assert "web-1 launched: a difference between desired and actual capacity: from 0 to 1, desired 2" in town.told
@@ -316,16 +320,19 @@ async def test_status_is_the_contract(town: Town) -> None:
     status = await daemon.status()
     assert status["stacks"][0]["listeners"] == [{"url": "http://127.0.0.1:8080", "protocol": "HTTP", "port": 8080}]
     service = status["stacks"][0]["services"][0]
-    assert {key: service[key] for key in ("name", "release", "desired", "min", "max")} == {
+    assert {key: value for key, value in service.items() if key != "instances"} == {
         "name": "web",
         "release": 1,
+        "serves": True,
         "desired": 2,
+        "declared": 2,
         "min": 2,
         "max": 2,
     }
     first = service["instances"][0]
     assert list(first) == [
-        "id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone",
+        "id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone", "drained",
+        "protected", "condemned",
     ]  # fmt: skip
     assert (first["id"], first["state"], first["health"], first["reason"]) == ("web-1", "in_service", "healthy", None)
     with pytest.raises(NotFound):
@@ -492,3 +499,39 @@ async def test_cancel_ends_an_up_that_waits_for_another_one_too(town: Town) -> N
             await waiting
     await asyncio.sleep(60)
     town.sound("web-1", "web-2")
+
+
+async def test_who_gives_up_waiting_for_anothers_up_does_not_end_it(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.builder.takes = 20
+    town.write(version=2)
+    told: list[str] = []
+    path = str(town.folder / "fairlead.yaml")
+    first = asyncio.create_task(daemon.up(UpRequest(path=path, env={}, who="pid 1"), lambda event: None))
+    await asyncio.sleep(1)
+    second = asyncio.create_task(
+        daemon.up(UpRequest(path=path, env={}, who="pid 2"), lambda event: told.append(event["text"]))
+    )
+    await asyncio.sleep(1)
+    assert "pid 1" in told[0]
+    answer = await daemon.cancel("shop", "pid 2")
+    assert answer == {"stack": "shop", "cancelled": False, "text": "another one is under way, and goes on"}
+    assert (await first)["changed"]
+    with pytest.raises(DeploymentFailed, match="withdrawn"):
+        await second
+
+
+async def test_who_waits_goes_on_when_the_other_one_is_given_up(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.builder.takes = 20
+    town.write(version=2)
+    path = str(town.folder / "fairlead.yaml")
+    requests = [UpRequest(path=path, env={}, who=who) for who in ("pid 1", "pid 2")]
+    first, second = [asyncio.create_task(daemon.up(request, lambda event: None)) for request in requests]
+    await asyncio.sleep(1)
+    assert (await daemon.cancel("shop", "pid 1"))["cancelled"]
+    with pytest.raises(DeploymentFailed, match="was cancelled"):
+        await first
+    assert (await second)["changed"]

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.control.supervisor import Machine, Supervisor, UpRequest
+from fairlead.core.alarms import Delivery
+from fairlead.core.differences import Preview
 from fairlead.core.launch import Surroundings
 from fairlead.core.layout import layout_of
-from fairlead.core.model import Release, Service, Stack
+from fairlead.core.model import Command, Release, Service, Stack
 from fairlead.core.traffic import Check
 from fairlead.engines.base import LaunchOrder
 from fairlead.engines.fake.engine import FakeEngine
@@ -75,7 +77,7 @@ class FakeBuilder:
         await asyncio.sleep(self.takes)
         if self.broken:
             raise BuildError("it cannot be built", self.broken)
-        fingerprint = repr(sorted(service.environment.items()))
+        fingerprint = self._fingerprint(service)
         for release in known:
             if release.fingerprint == fingerprint:
                 return release
@@ -85,13 +87,41 @@ class FakeBuilder:
             fingerprint=fingerprint,
             source=f"/releases/{number}",
             environment_folder=None,
-            argv=("serve",),
-            address="tcp",
+            argv=service.program.argv if isinstance(service.program, Command) else ("serve",),
+            address="tcp" if service.serves else "none",
             environment=dict(service.environment),
+            before_traffic=service.before_traffic,
         )
+
+    async def preview(self, stack: Stack, service: Service, known: Sequence[Release]) -> Preview:
+        fingerprint = self._fingerprint(service)
+        same = next((release for release in known if release.fingerprint == fingerprint), None)
+        return Preview(release=same, reasons=() if same else ("environment.VERSION differs",))
+
+    async def sweep(self, keep: Collection[str]) -> None:
+        pass
+
+    def _fingerprint(self, service: Service) -> str:
+        return repr((sorted(service.environment.items()), service.serves, service.before_traffic))
 
     def prune(self, stack: str, service: str, keep: Collection[int]) -> None:
         pass
+
+
+class FakeCourier:
+    """Brings everything, unless there is a `problem`: what was brought, in order."""
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self.brought: list[Delivery] = []
+        self.tried = 0
+
+    async def carry(self, delivery: Delivery) -> str:
+        await asyncio.sleep(0)
+        self.tried += 1
+        if not self.problem:
+            self.brought.append(delivery)
+        return self.problem
 
 
 class Died(BaseException):
@@ -112,8 +142,9 @@ class Fuse:
 
 
 READS = {
-    "all_live", "events", "instances", "log_tail", "next_number", "next_release_number", "release", "releases", "stack",
-    "stacks", "start_history",
+    "alarms", "all_live", "deliveries", "events", "instances", "last_run", "live_runs", "log_tail", "next_number",
+    "next_release_number", "next_run_number", "release", "releases", "run", "schedules", "stack", "stacks",
+    "start_history",
 }  # fmt: skip
 """Calls that change nothing and await nothing: to die beside one of them is to die at the next call that does."""
 
@@ -156,6 +187,7 @@ class Town:
         self.balancer = FakeBalancer()
         self.balancer.health(self._health)
         self.builder = FakeBuilder()
+        self.courier = FakeCourier()
         self.scripts: dict[str, Script] = {}
         self.ill: set[str] = set()
         self.daemons: list[Supervisor] = []
@@ -172,8 +204,14 @@ class Town:
         text = FILE.format(instances=instances, version=version, port=port, grace=grace)
         (self.folder / "fairlead.yaml").write_text(text)
 
+    def say(self, text: str) -> None:
+        """Another file altogether."""
+        (self.folder / "fairlead.yaml").write_text(text)
+
     def _script(self, order: LaunchOrder) -> Script:
-        return self.scripts.get(order.environment["VERSION"], Script(answers_after=0.5))
+        if order.argv[0] in self.scripts:
+            return self.scripts[order.argv[0]]
+        return self.scripts.get(order.environment.get("VERSION", ""), Script(answers_after=0.5))
 
     def _health(self, group: str, target: str) -> Check | None:
         member = self.balancer.members[group, target]
@@ -193,6 +231,7 @@ class Town:
             clock=self.clock,
             layout=layout_of("/home", 0),
             around=Surroundings(),
+            courier=self.courier,
             version="test",
             pid=1,
         )

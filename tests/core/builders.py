@@ -8,7 +8,8 @@ from typing import Any
 
 from fairlead.core.desired import Deployment, Revision, StackRecord
 from fairlead.core.model import Command, HealthCheck, Listener, Release, Service, Stack
-from fairlead.core.observed import Instance, InstanceRecord, Observed, Outcome, Process, StartHistory
+from fairlead.core.observed import Instance, InstanceRecord, Observed, StartHistory
+from fairlead.core.processes import Outcome, Process
 from fairlead.core.routing import routing_of
 from fairlead.core.traffic import Check, TargetReport
 
@@ -79,6 +80,7 @@ def a_wish(desired: Revision | None = None, **fields: Any) -> StackRecord:
         previous=fields.pop("previous", None),
         deployment=fields.pop("deployment", None),
         check_token="t",
+        **fields,
     )
 
 
@@ -155,7 +157,7 @@ def seen(
     wanted: StackRecord, *instances: Instance, histories: tuple[StartHistory, ...] = (), **fields: Any
 ) -> Observed:
     """A snapshot in which the balancer is configured as wanted."""
-    occupied = {instance.record.service for instance in instances}
+    occupied = {instance.record.service for instance in instances if instance.record.serves}
     numbers: Mapping[str, int] = {
         service.name: 1
         + max((seen.record.number for seen in instances if seen.record.service == service.name), default=0)

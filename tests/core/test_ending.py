@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from fairlead.core.ending import next_step
-from fairlead.core.observed import Instance, Outcome, Process
+from fairlead.core.observed import Instance
 from fairlead.core.plan import Deregister, Drain, End, Kill, Stop
+from fairlead.core.processes import Outcome, Process
 
 from .builders import gone, terminating
 

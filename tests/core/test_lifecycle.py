@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fairlead.core.lifecycle import TABLE, Event, ImpossibleEvent, advance
-from fairlead.core.observed import Outcome, State
+from fairlead.core.observed import State
+from fairlead.core.processes import Outcome
 
 from .builders import a_record
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from fairlead.core.model import Listener
-from fairlead.core.observed import Instance, Observed, Outcome, StartHistory
+from fairlead.core.observed import Instance, Observed, StartHistory
 from fairlead.core.plan import Configure, GiveUp, Launch, MarkDown, Plan, Remove, Retire
+from fairlead.core.processes import Outcome
 from fairlead.core.reconcile import decide
 
 from .builders import (

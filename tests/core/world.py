@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from fairlead.core import plan as plans
 from fairlead.core.desired import StackRecord
 from fairlead.core.lifecycle import advance
-from fairlead.core.observed import Instance, InstanceRecord, Observed, Outcome, Process, StartHistory
+from fairlead.core.observed import Instance, InstanceRecord, Observed, StartHistory
+from fairlead.core.processes import Outcome, Process
 from fairlead.core.reconcile import decide
 from fairlead.core.traffic import Check, Mode, Routing, TargetReport
 

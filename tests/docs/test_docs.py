@@ -20,18 +20,18 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 
 
 def event_kinds() -> set[str]:
-    """Every kind that the code gives an event: the literal arguments of `event` and `_tell`."""
+    """Every kind that the code gives an event: the literal arguments of `event`, `_tell` and `_mark`."""
     kinds = set()
     for path in [*(ROOT / "src/fairlead/control").glob("*.py"), ROOT / "src/fairlead/wiring.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            position = {"event": 1, "_tell": 0}.get(node.func.attr)
+            position = {"event": 1, "_tell": 0, "_mark": 1}.get(node.func.attr)
             if position is None or len(node.args) <= position:
                 continue
             argument = node.args[position]
-            if isinstance(argument, ast.Constant):
-                kinds.add(str(argument.value))
+            either = [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
+            kinds.update(str(one.value) for one in either if isinstance(one, ast.Constant))
     # The one place that passes a target's health on as the kind.
     return kinds | {"healthy", "unhealthy"}
 

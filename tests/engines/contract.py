@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.observed import Outcome, Process
+from fairlead.core.processes import Outcome, Process
 from fairlead.errors import EngineError
 from tests.engines.worlds import STACK, Behaviour, World, is_gone, runs, seen, until
 
@@ -155,11 +155,35 @@ class EngineContract:
         await wait_until(lambda: announced, 5.0, "the announcement")
         assert (await is_gone(again, "web-1")).outcome == Outcome(signal=15)
 
+    async def test_a_living_program_holds_memory_and_one_that_is_gone_none(self, world: World) -> None:
+        engine = world.engine()
+        await engine.launch(world.order("web-1"))
+        await runs(engine, "web-1")
+        held = await engine.memory(STACK, "web-1")
+        assert held is not None
+        assert held > 10_000
+        await engine.kill(STACK, "web-1")
+        assert await engine.memory(STACK, "web-1") is None
+
+    async def test_housekeeping_changes_nothing_for_the_living_and_the_ended(self, world: World) -> None:
+        engine = world.engine()
+        await engine.launch(world.order("web-1"))
+        await engine.launch(world.order("web-2", "writes escapes"))
+        before = await runs(engine, "web-1")
+        await is_gone(engine, "web-2")
+        await engine.tend()
+        await engine.clear(STACK, "web-2", failed_start=True, why="it printed, and ended")
+        await engine.tend()
+        assert await runs(engine, "web-1") == before
+        assert engine.log_tail(STACK, "web-2", 1) == "third"
+
     async def test_verbs_on_an_instance_that_never_was_do_nothing(self, world: World) -> None:
         engine = world.engine()
         await engine.stop(STACK, "web-9")
         await engine.kill(STACK, "web-9")
         await engine.clear(STACK, "web-9")
+        await engine.tend()
+        assert await engine.memory(STACK, "web-9") is None
         await engine.forget(STACK)
         assert engine.log_tail(STACK, "web-9", 5) == ""
         assert await engine.diagnose(STACK, "web-9", "127.0.0.1:1") == ""

@@ -10,7 +10,7 @@ import os
 import signal
 
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.observed import Outcome
+from fairlead.core.processes import Outcome
 from tests.engines.local_world import LocalWorld
 from tests.engines.worlds import STACK, is_gone, runs, seen
 

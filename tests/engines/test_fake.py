@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from fairlead.core.observed import Outcome, Process
+from fairlead.core.processes import Outcome, Process
 from fairlead.engines.base import Engine, LaunchOrder
 from fairlead.engines.fake import FakeEngine, Fault, Script
 from fairlead.errors import EngineError

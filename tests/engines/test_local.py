@@ -16,7 +16,7 @@ import pytest
 
 import fairlead
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.observed import Outcome
+from fairlead.core.processes import Outcome
 from fairlead.engines.local import LocalEngine
 from fairlead.errors import EngineError
 from tests.engines.contract import EngineContract

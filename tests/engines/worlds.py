@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.observed import Process
+from fairlead.core.processes import Process
 from fairlead.engines.base import Engine, LaunchOrder
 
 Behaviour = Literal[

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import socket
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 Headers = dict[str, str]
+
+WEBSOCKET_KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[str, Headers, bytes]:
@@ -64,6 +69,15 @@ class App:
             self._writers.discard(writer)
             writer.close()
 
+    async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted = base64.b64encode(hashlib.sha1(WEBSOCKET_KEY + WEBSOCKET_GUID).digest())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+            b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
+        )
+        while said := await reader.read(1024):
+            writer.write(said)
+
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         first, headers, _ = await read_message(reader)
         method, path, _ = first.split(" ")
@@ -73,6 +87,9 @@ class App:
         else:
             self.seen[method] += 1
             self.requests.append((path, headers))
+            if headers.get("upgrade") == "websocket":
+                await self._echo(reader, writer)
+                return False
             if method == self.die_on:
                 self.kill()
                 return False

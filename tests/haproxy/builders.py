@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairlead.core.model import HealthCheck, Listener
+from fairlead.core.model import HealthCheck, Listener, Rule
 from fairlead.core.traffic import Routing, Target, TargetGroup
 
 TOKEN = "token-of-the-test"
@@ -27,6 +27,12 @@ def a_routing(port: int = 8080, **changes: Any) -> Routing:
         "check_token": TOKEN,
     }
     return Routing(**{**fields, **changes})
+
+
+def a_guest(port: int, *hosts: str, **changes: Any) -> Routing:
+    """A second stack on a port: it takes the requests for those hosts."""
+    listener = Listener(port=port, default=None, rules=(Rule(forward="web", hosts=hosts),))
+    return a_routing(**{"stack": "blog", "check_token": "token-of-blog", "listeners": (listener,), **changes})
 
 
 def a_target(number: int = 1, **changes: Any) -> Target:

@@ -9,12 +9,20 @@ from dataclasses import replace
 
 import pytest
 
-from fairlead.core.model import Listener
-from fairlead.core.traffic import Traffic
+from fairlead.core.model import Listener, Rule
+from fairlead.core.traffic import Routing, Traffic
 from fairlead.errors import BalancerError, PortInUse
 from tests.haproxy.apps import free_port
-from tests.haproxy.builders import GROUP, a_check, a_group, a_routing, a_target
-from tests.haproxy.worlds import World, admit, is_down, is_up, report_of
+from tests.haproxy.builders import GROUP, a_check, a_group, a_guest, a_routing, a_target
+from tests.haproxy.worlds import World, admit, has_failed, is_down, is_up, report_of
+
+
+async def ask_for(world: World, verb: str, routing: Routing) -> None:
+    """Reserve what the routing listens on, or configure it."""
+    if verb == "reserve":
+        await world.balancer.reserve(routing.stack, routing.listeners)
+    else:
+        await world.balancer.configure(routing.stack, routing)
 
 
 class BalancerContract:
@@ -77,6 +85,55 @@ class BalancerContract:
         await world.balancer.admit(GROUP, one.id)
         assert await world.send(4) == ["web-2"] * 4
 
+    async def test_a_target_given_back_serves_again_without_being_admitted_again(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one, two)
+        for _ in range(2):
+            await world.balancer.drain(GROUP, one.id)
+            await world.balancer.restore(GROUP, one.id)
+            seen = report_of(await world.balancer.observe(), one)
+            assert seen is not None
+            assert seen.mode == "in_service"
+            await world.until(is_up(one), "web-1 back in rotation")
+            assert Counter(await world.send(10)) == {"web-1": 5, "web-2": 5}
+
+    async def test_a_target_given_back_while_it_fails_its_checks_waits_for_one_that_passes(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one, two)
+        await world.balancer.drain(GROUP, one.id)
+        await world.sicken(one)
+        await world.until(has_failed(one), "a failed check of web-1")
+        await world.balancer.restore(GROUP, one.id)
+        assert await world.send(4) == ["web-2"] * 4
+        await world.heal(one)
+        await world.until(is_up(one), "web-1 back in rotation")
+        assert "web-1" in await world.send(2)
+
+    async def test_a_target_drained_before_it_ever_passed_is_given_back_to_its_checks(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1, healthy=False), await world.target(2)
+        await world.balancer.register(one)
+        await admit(world, two)
+        await world.balancer.drain(GROUP, one.id)
+        await world.balancer.restore(GROUP, one.id)
+        assert await world.send(4) == ["web-2"] * 4
+        await world.heal(one)
+        await world.until(is_up(one), "web-1 in rotation")
+        assert "web-1" in await world.send(2)
+
+    async def test_giving_back_what_does_not_drain_changes_nothing(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2, healthy=False)
+        await admit(world, one)
+        await world.balancer.register(two)
+        for target in (one.id, two.id, "web-9"):
+            await world.balancer.restore(GROUP, target)
+        modes = {target.id: target.mode for target in (await world.balancer.observe()).targets}
+        assert modes == {"web-1": "in_service", "web-2": "initial"}
+        assert await world.send(3) == ["web-1"] * 3
+
     async def test_a_target_that_is_gone_is_out_at_once_and_back_after_a_passed_check(self, world: World) -> None:
         await world.balancer.configure("shop", a_routing(world.port))
         one, two = await world.target(1), await world.target(2)
@@ -126,6 +183,116 @@ class BalancerContract:
         await world.balancer.reserve("shop", (Listener(port=world.port, default="web"),))
         with pytest.raises(PortInUse, match="stack shop"):
             await world.balancer.reserve("other", (Listener(port=world.port, default="web"),))
+
+    async def test_the_first_rule_that_matches_decides_then_the_default(self, world: World) -> None:
+        rules = (
+            Rule(forward="api", paths=("/api/*", "/V?/x")),
+            Rule(forward="docs", hosts=("docs.test", "*.docs.test")),
+            Rule(forward="web", paths=("/*.txt",)),
+        )
+        listeners = (Listener(port=world.port, default="web", rules=rules),)
+        groups = (a_group(), a_group(name="api"), a_group(name="docs"))
+        await world.balancer.configure("shop", a_routing(world.port, listeners=listeners, groups=groups))
+        targets = [await world.target(1, group=f"shop.{name}") for name in ("web", "api", "docs")]
+        await admit(world, *targets)
+        asked = {
+            ("any.test", "/"): "web-1",
+            ("any.test", "/api/"): "shop-api-1",
+            ("any.test", "/api/a?b=c"): "shop-api-1",
+            ("any.test", "/api"): "web-1",
+            ("any.test", "/API/"): "web-1",
+            ("any.test", "/?a=/api/"): "web-1",
+            ("any.test", "/V1/x"): "shop-api-1",
+            ("any.test", "/v1/x"): "web-1",
+            ("docs.test", "/api/x"): "shop-api-1",
+            ("docs.test", "/x.txt"): "shop-docs-1",
+            ("DOCS.test", "/"): "shop-docs-1",
+            ("a.docs.test", "/"): "shop-docs-1",
+            ("adocs.test", "/"): "web-1",
+        }
+        assert {(host, path): await world.get(host, path) for host, path in asked} == asked
+
+    async def test_what_nobody_claims_is_not_found(self, world: World) -> None:
+        await world.balancer.configure("blog", a_guest(world.port, "blog.test"))
+        await admit(world, await world.target(1, group="blog.web"))
+        assert await world.get("blog.test") == "blog-web-1"
+        assert await world.get("other.test") == "404"
+        assert await world.get("blog.test.other", "/blog.test") == "404"
+
+    async def test_two_stacks_share_a_port_by_host(self, world: World) -> None:
+        rules = (Rule(forward="api", paths=("/api/*",)), Rule(forward="api", hosts=("api.test",)))
+        listeners = (Listener(port=world.port, default="web", rules=rules),)
+        groups = (a_group(), a_group(name="api"))
+        await world.balancer.configure("shop", a_routing(world.port, listeners=listeners, groups=groups))
+        await world.balancer.configure("blog", a_guest(world.port, "blog.test", "*.blog.test", "*.test"))
+        await world.balancer.configure("wiki", a_guest(world.port, "a.blog.test", "*.wiki.test", stack="wiki"))
+        names = ("shop.web", "shop.api", "blog.web", "wiki.web")
+        await admit(world, *[await world.target(1, group=name) for name in names])
+        asked = {
+            ("other", "/"): "web-1",
+            ("other", "/api/x"): "shop-api-1",
+            ("blog.test", "/api/x"): "blog-web-1",
+            ("b.blog.test", "/"): "blog-web-1",
+            ("a.blog.test", "/"): "wiki-web-1",
+            ("x.wiki.test", "/"): "wiki-web-1",
+            ("wiki.test", "/"): "blog-web-1",
+            ("api.test", "/"): "shop-api-1",
+        }
+        assert {(host, path): await world.get(host, path) for host, path in asked} == asked
+
+    @pytest.mark.parametrize("verb", ["reserve", "configure"])
+    async def test_two_stacks_that_want_the_same_are_refused_by_name(self, world: World, verb: str) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await world.balancer.configure("blog", a_guest(world.port, "blog.test", "*.b.test"))
+        await admit(world, await world.target(1), await world.target(1, group="blog.web"))
+        with pytest.raises(PortInUse) as refusal:
+            await ask_for(world, verb, a_routing(world.port, stack="wiki"))
+        for part in ("stack shop", "stack wiki", "default", str(world.port)):
+            assert part in refusal.value.sentence
+        assert "`default`" in refusal.value.next_step
+        assert "`host`" in refusal.value.next_step
+        with pytest.raises(PortInUse) as refusal:
+            await ask_for(world, verb, a_guest(world.port, "new.test", "BLOG.test", "*.b.test", stack="wiki"))
+        for part in ("stack blog", "stack wiki", "blog.test, *.b.test", str(world.port)):
+            assert part in refusal.value.sentence
+        assert (await world.get(), await world.get("blog.test")) == ("web-1", "blog-web-1")
+
+    async def test_a_shared_port_serves_until_its_last_stack_has_left(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        other = await world.target(1, group="blog.web")
+        await admit(world, await world.target(1))
+        for _ in range(2):
+            await world.balancer.reserve("blog", a_guest(world.port, "blog.test").listeners)
+            assert await world.get("blog.test") == "web-1", "only reserved"
+            await world.balancer.configure("blog", a_guest(world.port, "blog.test"))
+            await admit(world, other)
+            assert (await world.get(), await world.get("blog.test")) == ("web-1", "blog-web-1")
+            await world.balancer.configure("blog", None)
+            assert (await world.get(), await world.get("blog.test")) == ("web-1", "web-1")
+        await world.balancer.configure("blog", a_guest(world.port, "blog.test"))
+        await world.balancer.configure("shop", None)
+        assert (await world.get(), await world.get("blog.test")) == ("404", "503")
+        await world.balancer.reserve("other", (Listener(port=world.port, default="web"),))
+        await world.balancer.configure("other", None)
+        assert await world.listens(world.port)
+        await world.balancer.configure("blog", None)
+        assert not await world.listens(world.port)
+
+    async def test_a_restarted_daemon_finds_a_shared_port_as_it_was(self, world: World) -> None:
+        routings = (a_routing(world.port), a_guest(world.port, "blog.test"))
+        for routing in routings:
+            await world.balancer.configure(routing.stack, routing)
+        one, other = await world.target(1), await world.target(1, group="blog.web")
+        await admit(world, one, other)
+        before = (await world.balancer.observe()).nodes
+        targets = (replace(one, mode="in_service"), replace(other, mode="in_service"))
+        await world.restart_daemon(Traffic(routings=routings, targets=targets))
+        assert (await world.balancer.observe()).nodes == before
+        assert (await world.get(), await world.get("blog.test")) == ("web-1", "blog-web-1")
+        with pytest.raises(PortInUse, match="stack blog claims host"):
+            await world.balancer.reserve("wiki", a_guest(world.port, "blog.test").listeners)
+        await world.balancer.configure("shop", None)
+        assert (await world.get(), await world.get("blog.test")) == ("404", "blog-web-1")
 
     async def test_a_reserved_port_is_given_back_when_the_configuration_leaves_it_out(self, world: World) -> None:
         await world.balancer.reserve("shop", (Listener(port=world.port, default="web"),))

@@ -37,9 +37,13 @@ def test_sessions_count_over_all_methods_and_over_processes_that_are_leaving() -
 def test_a_leaving_process_that_cannot_be_asked_may_still_be_inside_a_draining_target() -> None:
     ledger = Ledger()
     ledger.look(2, (server(status="DRAIN"),))
-    ledger.look_back(1, None)
+    ledger.look_back(1, (server(sessions=3),))
+    ledger.cannot_ask(1, {(GROUP, "web-1")})
     assert ledger.reports(members("draining"))[0].sessions == 1
     assert ledger.reports(members("in_service"))[0].sessions == 0
+    ledger.cannot_ask(1, {(GROUP, "web-9")})
+    assert ledger.reports(members("draining"))[0].sessions == 0, "it came after that process was told to leave"
+    ledger.cannot_ask(1, {(GROUP, "web-1")})
     ledger.gone(1)
     assert ledger.reports(members("draining"))[0].sessions == 0
 

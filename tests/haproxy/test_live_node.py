@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.core.model import Listener
+from fairlead.aiokit.listeners import tcp_listeners
+from fairlead.aiokit.polling import wait_until
+from fairlead.core.model import Listener, Rule
 from fairlead.core.traffic import Traffic
 from fairlead.errors import BalancerError, PortInUse
+from fairlead.haproxy import diary
 from fairlead.haproxy.node import HaproxyNode
-from tests.haproxy.apps import App, Load, ask, free_port
-from tests.haproxy.builders import GROUP, TOKEN, a_check, a_group, a_routing, a_target
+from tests.haproxy.apps import WEBSOCKET_KEY, App, Load, ask, free_port
+from tests.haproxy.builders import GROUP, TOKEN, a_check, a_group, a_guest, a_routing, a_target
 from tests.haproxy.worlds import RealWorld, admit, is_down, is_up, report_of, until
 from tests.needs import need
 
@@ -377,7 +380,8 @@ async def test_haproxy_has_a_clean_environment_with_the_home(real: RealWorld) ->
     await real.balancer.configure("shop", a_routing(real.port))
     variables = [one for one in Path(f"/proc/{real.pid}/environ").read_bytes().split(b"\0") if one]
     ours = [one for one in variables if not one.startswith(b"HAPROXY_")]
-    assert ours == [f"FAIRLEAD_HOME={real.home}".encode()]
+    assert sorted(one.split(b"=")[0] for one in ours) == [b"FAIRLEAD_HOME", b"FAIRLEAD_LOG"]
+    assert f"FAIRLEAD_HOME={real.home}".encode() in ours
     assert Path(real.folder).stat().st_mode & 0o777 == 0o700
     assert all(file.stat().st_mode & 0o077 == 0 for file in Path(real.folder).iterdir())
 
@@ -415,7 +419,14 @@ async def test_on_a_full_disk_targets_still_change_and_haproxy_still_comes_back(
         "mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(folder), stderr=asyncio.subprocess.DEVNULL
     )
     need(await mounted.wait() == 0, "only root with mount rights can make a small disk")
-    small = HaproxyNode(folder=str(folder), programs=str(Path(real.home, "p")), home=real.home, fd_limit=4096, cpus=2)
+    small = HaproxyNode(
+        folder=str(folder),
+        programs=str(Path(real.home, "p")),
+        log_path=f"{real.home}/haproxy.log",
+        home=real.home,
+        fd_limit=4096,
+        cpus=2,
+    )
     try:
         await small.start(Traffic())
         port = free_port()
@@ -473,7 +484,14 @@ async def test_a_frozen_haproxy_does_not_outlive_a_reload(real: RealWorld) -> No
 
 async def test_a_copy_of_haproxy_that_was_deleted_is_made_again(real: RealWorld) -> None:
     copies = f"{real.home}/copies"
-    node = HaproxyNode(folder=f"{real.home}/run/other", programs=copies, home=real.home, fd_limit=4096, cpus=1)
+    node = HaproxyNode(
+        folder=f"{real.home}/run/other",
+        programs=copies,
+        log_path=f"{real.home}/haproxy.log",
+        home=real.home,
+        fd_limit=4096,
+        cpus=1,
+    )
     await node.start(Traffic())
     await node.configure("shop", a_routing(real.port))
     (before,) = (await node.observe()).nodes
@@ -538,7 +556,7 @@ async def test_a_haproxy_that_cannot_be_started_is_tried_again_until_it_can(real
     )
     wrapper.chmod(0o755)
     node = HaproxyNode(
-        folder=f"{real.home}/run/other", programs=real.home, home=real.home, fd_limit=4096, cpus=1,
+        folder=f"{real.home}/run/other", programs=real.home, log_path=f"{real.home}/haproxy.log", home=real.home, fd_limit=4096, cpus=1,
         binary_override=str(wrapper),
     )  # fmt: skip
     await node.start(Traffic())
@@ -572,7 +590,7 @@ async def test_what_haproxy_refuses_is_told_in_its_words(real: RealWorld) -> Non
     )
     broken.chmod(0o755)
     node = HaproxyNode(
-        folder=f"{real.home}/run/other", programs=real.home, home=real.home, fd_limit=4096, cpus=1,
+        folder=f"{real.home}/run/other", programs=real.home, log_path=f"{real.home}/haproxy.log", home=real.home, fd_limit=4096, cpus=1,
         binary_override=str(broken),
     )  # fmt: skip
     await node.start(Traffic())
@@ -581,3 +599,320 @@ async def test_what_haproxy_refuses_is_told_in_its_words(real: RealWorld) -> Non
     assert not await real.listens(port)
     await node.stop()
     await node.close()
+
+
+class WebSocket:
+    """A connection that was upgraded and stays open."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def connect(cls, port: int) -> WebSocket:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + WEBSOCKET_KEY + b"\r\n\r\n"
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        return cls(reader, writer)
+
+    async def echo(self) -> bool:
+        self._writer.write(b"hello")
+        return await self._reader.read(5) == b"hello"
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+async def test_a_second_stack_comes_and_goes_while_requests_and_websockets_of_the_first_go_on(real: RealWorld) -> None:
+    await two_targets(real)
+    guest = await real.target(1, group="blog.web")
+    open_ones = [await WebSocket.connect(real.port) for _ in range(10)]
+    try:
+        async with Load(real.port) as load:
+            for _ in range(5):
+                await real.balancer.reserve("blog", a_guest(real.port, "blog.test").listeners)
+                await real.balancer.configure("blog", a_guest(real.port, "blog.test"))
+                await admit(real, guest)
+                assert await real.get("blog.test") == "blog-web-1"
+                await real.balancer.configure("blog", None)
+                assert all([await one.echo() for one in open_ones])
+        assert load.lost == {}
+        assert len(real.pids) == 2, "the one that serves, and the one with the WebSockets"
+    finally:
+        for one in open_ones:
+            await one.close()
+    await real.until(lambda _: len(real.pids) == 1, "the old HAProxy gone")
+
+
+async def test_after_a_rule_the_method_and_the_health_decide_as_without(real: RealWorld) -> None:
+    rules = (Rule(forward="api", paths=("/api/*",)),)
+    listeners = (Listener(port=real.port, default="web", rules=rules),)
+    await real.balancer.configure(
+        "shop", a_routing(real.port, listeners=listeners, groups=(a_group(), a_group(name="api")))
+    )
+    one, two = [await real.target(number, group="shop.api") for number in (1, 2)]
+    await admit(real, await real.target(1), one, two)
+    apps = [real.apps[target.id] for target in (one, two)]
+    assert await real.get(path="/api/x", method="POST") in (one.id, two.id)
+    for app in apps:
+        app.die_on = "POST"
+    assert await real.get(path="/api/x", method="POST") == "502", "sent once"
+    assert sum(app.seen["POST"] for app in apps) == 2
+    (left,) = [app for app in apps if app.checks and app._server is not None and app._server.is_serving()]
+    assert await real.get(path="/api/x") == left.name, "a GET is answered by the other"
+    left.health = 503
+    await real.until(is_down(one, two), "both out of rotation")
+    assert left.name in [await real.get(path="/api/x") for _ in range(4)], "fail-open"
+    assert await real.get() == "web-1"
+
+
+async def test_each_stack_of_a_port_has_its_own_token(real: RealWorld) -> None:
+    await real.balancer.configure("shop", a_routing(real.port))
+    await real.balancer.configure("blog", a_guest(real.port, "blog.test"))
+    await admit(real, await real.target(1), await real.target(1, group="blog.web"))
+    told = {}
+    for host in ("shop.test", "blog.test"):
+        for token in (TOKEN, "token-of-blog"):
+            answer = await ask(real.port, headers={"Host": host, "X-Fairlead-Check": token})
+            told[host, token] = answer.headers.get("x-fairlead-instance")
+    assert told == {
+        ("shop.test", TOKEN): "web-1", ("shop.test", "token-of-blog"): None,
+        ("blog.test", TOKEN): None, ("blog.test", "token-of-blog"): "blog-web-1",
+    }  # fmt: skip
+
+
+async def test_what_no_host_claims_gets_a_plain_404(real: RealWorld) -> None:
+    await real.balancer.configure("blog", a_guest(real.port, "blog.test"))
+    answer = await ask(real.port)
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/plain")
+    assert (await ask(real.port, headers={"Host": "BLOG.test:8080"})).status == 503, "claimed, and nobody is there"
+
+
+@pytest.mark.parametrize("stars", ["/*a*a*a*a*a*a*a*b", "/" + "*a" * 30 + "?"])
+async def test_a_pattern_of_many_stars_does_not_keep_haproxy_busy(real: RealWorld, stars: str) -> None:
+    listeners = (Listener(port=real.port, default="web", rules=(Rule(forward="web", paths=(stars,)),)),)
+    await real.balancer.configure("shop", a_routing(real.port, listeners=listeners))
+    await admit(real, await real.target(1))
+    began = asyncio.get_running_loop().time()
+    for _ in range(20):
+        assert await real.get(path="/" + "a" * 8000) == "web-1"
+    assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_twenty_changes_of_listeners_under_load_leave_nothing_behind(real: RealWorld) -> None:
+    await two_targets(real)
+    second = free_port()
+    await real.balancer.configure("shop", a_routing(listeners=on(real.port, second)))
+    await real.balancer.configure("shop", a_routing(real.port))
+    await real.until(lambda _: len(real.pids) == 1, "the old HAProxy gone")
+
+    def held() -> tuple[object, ...]:
+        """What the daemon and HAProxy have open, and the files. Connections to targets come and go, and do not count:
+        the targets live in this process, too."""
+        return kept_open("self"), kept_open(str(real.pid)), sorted(path.suffix for path in Path(real.folder).iterdir())
+
+    before = held()
+    async with Load(real.port, rate=100.0) as load:
+        for turn in range(20):
+            rules = (Rule(forward="web", paths=(f"/{turn}/*",)),)
+            await real.balancer.configure("shop", a_routing(listeners=on(real.port, second)))
+            await real.balancer.configure("shop", a_routing(listeners=on(real.port, second, rules=rules)))
+            assert await real.listens(second)
+            await real.balancer.configure("shop", a_routing(real.port))
+            assert not await real.listens(second)
+    assert load.lost == {}
+    await wait_until(lambda: len(real.pids) == 1 and held() == before, 5, f"as before: {before}", seen=held)
+
+
+def kept_open(pid: str) -> Counter[str]:
+    """Its descriptors by kind: all but TCP connections."""
+    local = {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+    listening = {str(one.inode) for one in tcp_listeners()}
+    kinds: Counter[str] = Counter()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            kind, _, inode = os.readlink(path).partition(":")
+            inode = inode.strip("[]")
+            if kind != "socket":
+                kinds[kind if kind == "pipe" else "file"] += 1
+            elif inode in local or inode in listening:
+                kinds["unix" if inode in local else "listening"] += 1
+    return kinds
+
+
+def on(*ports: int, rules: tuple[Rule, ...] = ()) -> tuple[Listener, ...]:
+    return tuple(Listener(port=port, default="web", rules=rules) for port in ports)
+
+
+def a_copy(real: RealWorld, haproxy: str) -> str:
+    """The same HAProxy in another folder: a new binary."""
+    folder = Path(real.home, "copy")
+    shutil.copytree(Path(haproxy).parent, folder)
+    return str(folder / "haproxy")
+
+
+async def test_a_new_binary_is_taken_over_without_losing_a_request(real: RealWorld, haproxy: str) -> None:
+    await two_targets(real)
+    traffic = serving_both(real)
+    program = a_copy(real, haproxy)
+    before = real.pid
+    async with Load(real.port) as load:
+        await real.restart_daemon(traffic, program)
+        await real.until(lambda seen: seen.known and seen.nodes[0].pid != before, "the new HAProxy")
+        await asyncio.sleep(0.1)  # some load on it
+    assert load.lost == {}
+    assert os.path.realpath(f"/proc/{real.pid}/exe") == program
+    await real.until(lambda _: before not in real.pids, "the old HAProxy gone")
+    assert Counter(await real.send(20)) == {"web-1": 10, "web-2": 10}
+    after = real.pid
+    await real.restart_daemon(traffic, program)
+    assert real.pid == after, "the same binary is kept"
+
+
+SICK_IN = {
+    "it is no HAProxy": "echo no; exit 1",
+    "it refuses the configuration": "[ $1 = -c ] && echo '[ALERT] (1) : config : unknown keyword' >&2 && exit 1",
+    "it does not start": "[ $1 = -D ] && echo '[ALERT] (1) : cannot bind' >&2 && exit 1",
+}
+
+
+@pytest.mark.parametrize("illness", SICK_IN)
+async def test_a_new_binary_that_does_not_serve_leaves_the_old_one_until_it_does(
+    real: RealWorld, haproxy: str, illness: str
+) -> None:
+    await two_targets(real)
+    program = Path(real.home, "new-haproxy")
+    program.write_text(f'#!/bin/sh\n[ -e {program}.sick ] && {{ {SICK_IN[illness]}; }}\nexec {haproxy} "$@"\n')
+    program.chmod(0o755)
+    sick = Path(f"{program}.sick")
+    sick.touch()
+    before = real.pid
+    third = await real.target(3)
+    async with Load(real.port) as load:
+        await real.restart_daemon(serving_both(real), str(program))
+        await admit(real, third)
+        report = await real.balancer.observe()
+        assert (real.pid, report.nodes[0].state) == (before, "running")
+        assert report.nodes[0].problem
+        assert set(await real.send(6)) == {"web-1", "web-2", "web-3"}
+        sick.unlink()
+        report = await real.until(lambda seen: seen.known and seen.nodes[0].pid != before, "the new HAProxy")
+    assert load.lost == {}
+    assert report.nodes[0].problem == ""
+
+
+async def test_with_a_new_binary_that_does_not_start_the_one_before_comes_back_after_a_kill(
+    real: RealWorld, haproxy: str
+) -> None:
+    await two_targets(real)
+    program = Path(real.home, "new-haproxy")
+    program.write_text(f'#!/bin/sh\n[ $1 = -D ] && exit 1\nexec {haproxy} "$@"\n')
+    program.chmod(0o755)
+    await real.restart_daemon(serving_both(real), str(program))
+    before = real.pid
+    await real.kill_node()
+    report = await real.until(lambda seen: seen.known and seen.nodes[0].pid != before, "HAProxy again")
+    assert report.nodes[0].problem
+    assert set(await real.send(4)) == {"web-1", "web-2"}
+
+
+def serving_both(real: RealWorld) -> Traffic:
+    targets = tuple(
+        a_target(number, address=real.apps[f"web-{number}"].address, mode="in_service") for number in (1, 2)
+    )
+    return Traffic(routings=(a_routing(real.port),), targets=targets)
+
+
+async def test_haproxy_writes_what_happens_to_its_servers_and_what_it_complains_of(
+    real: RealWorld, haproxy: str
+) -> None:
+    await two_targets(real)
+    one = a_target(1)
+    await real.sicken(one)
+    await real.until(is_down(one), "web-1 out of rotation")
+    written = Path(real.log)
+    await real.until(lambda _: "web-1 is DOWN, reason: Layer7 wrong status" in written.read_text(), "the line")
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert all(line[:4].isdigit() and "T" in line[:20] for line in written.read_text().splitlines()), (
+        "each has its time"
+    )
+    program = Path(real.home, "warns")
+    program.write_text(
+        f"#!/bin/sh\n[ $1 = -D ] && echo '[WARNING] (1) : a deprecated keyword' >&2\nexec {haproxy} \"$@\"\n"
+    )
+    program.chmod(0o755)
+    await real.restart_daemon(serving_both(real), str(program))
+    assert "a deprecated keyword" in written.read_text()
+
+
+async def test_a_line_comes_once_over_reloads_crashes_and_daemons_and_when_the_log_is_moved_away(
+    real: RealWorld,
+) -> None:
+    await two_targets(real)
+    one, told = a_target(1), 0
+
+    async def goes_down() -> None:
+        nonlocal told
+        await real.sicken(one)
+        await real.until(is_down(one), "web-1 out of rotation")
+        told += 1
+        await real.heal(one)
+        await real.until(is_up(one), "web-1 in rotation")
+
+    await goes_down()
+    await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(deregistration_delay=3.0),)))
+    await goes_down()
+    Path(real.log).rename(real.log + ".1")
+    await goes_down()
+    await real.balancer.close()
+    (said,) = Path(real.folder).glob("*.log")
+    before = said.read_text().count("wrong status")
+    await real.sicken(one)
+    await wait_until(lambda: said.read_text().count("wrong status") > before, 5, "another line")
+    told += 1
+    os.kill(real.pid, signal.SIGKILL)
+    real.balancer = real.node()
+    await real.balancer.start(replace(serving_both(real), routings=(a_routing(real.port),)))
+    await real.balancer.observe()
+    lines = [line for end in (".1", "") for line in Path(real.log + end).read_text().splitlines()]
+    assert len([line for line in lines if "shop.web/web-1 is DOWN, reason: Layer7 wrong status" in line]) == told
+    assert len(list(Path(real.folder).glob("*.log"))) == 1, "what is in the log is removed with its process"
+
+
+async def test_a_haproxy_that_has_said_much_is_followed_by_one_with_an_empty_file(
+    real: RealWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two_targets(real)
+    before = real.pid
+    async with Load(real.port) as load:
+        monkeypatch.setattr(diary, "LONGEST", 10)
+        await real.until(lambda seen: seen.known and seen.nodes[0].pid != before, "another HAProxy")
+        monkeypatch.undo()
+    assert load.lost == {}
+
+
+async def test_a_log_that_cannot_be_opened_keeps_nobody_from_serving(real: RealWorld) -> None:
+    Path(real.log).mkdir()
+    await two_targets(real)
+    await real.balancer.observe()
+    assert set(await real.send(2)) == {"web-1", "web-2"}
+
+
+async def test_an_old_haproxy_that_cannot_be_asked_keeps_only_its_own_targets_busy(real: RealWorld) -> None:
+    await two_targets(real)
+    socket = await WebSocket.connect(real.port)
+    routing = a_routing(real.port, groups=(a_group(deregistration_delay=3.0),))
+    await real.balancer.configure("shop", routing)
+    traffic = serving_both(real)
+    await real.restart_daemon(Traffic(routings=(routing,), targets=traffic.targets))
+    three = await real.target(3)
+    await admit(real, three)
+    for number in (1, 3):
+        await real.balancer.drain(GROUP, f"web-{number}")
+    sessions = {target.id: target.sessions for target in (await real.balancer.observe()).targets}
+    assert sessions == {"web-1": 1, "web-2": 0, "web-3": 0}
+    await socket.close()
+    await real.until(lambda seen: not any(target.sessions for target in seen.targets), "idle targets")

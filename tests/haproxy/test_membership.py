@@ -17,13 +17,19 @@ GROUPS = {GROUP: a_group()}
 ROLES = (*CHECKED, OPEN)
 
 
+def a_state(backend: str, name: str, *, running: bool, mode: str) -> ServerState:
+    return ServerState(backend, name, running, closed=mode != "ready", drained=mode == "drain", weight=1)
+
+
 class Model:
     """Servers as HAProxy keeps them. `health down` does nothing in maintenance; leaving maintenance means UP, unless
     by drain, where health stays as it was set. `exposed`: servers that could have got a request so far."""
 
     def __init__(self, states: dict[tuple[str, str], ServerState]) -> None:
         self.states = dict(states)
-        self.admin = {key: "drain" if state.closed else "ready" for key, state in states.items()}
+        self.admin = {
+            key: "drain" if state.drained else "maint" if state.closed else "ready" for key, state in states.items()
+        }
         self.exposed: set[tuple[str, str]] = set()
 
     def take(self, commands: list[Command]) -> None:
@@ -36,7 +42,7 @@ class Model:
     def _one(self, words: list[str], key: tuple[str, str]) -> None:
         if words[0] == "add":
             assert key not in self.states
-            self.states[key] = ServerState(*key, running=False, closed=True, weight=1)
+            self.states[key] = a_state(*key, running=False, mode="maint")
             self.admin[key] = "maint"
             return
         state = self.states[key]
@@ -44,7 +50,7 @@ class Model:
             case ["set", "server", _, "state", mode]:
                 running = True if self.admin[key] == "maint" and mode != "maint" else state.running
                 self.admin[key] = mode
-                self.states[key] = replace(state, running=running, closed=mode != "ready")
+                self.states[key] = a_state(*key, running=running, mode=mode)
             case ["set", "server", _, "health", direction]:
                 if self.admin[key] != "maint":
                     self.states[key] = replace(state, running=direction == "up")
@@ -65,10 +71,8 @@ MEMBERS = st.lists(
 
 WORLDS = st.dictionaries(
     st.tuples(st.sampled_from([GROUP + role for role in ROLES]), st.sampled_from([f"web-{n}" for n in range(1, 7)])),
-    st.tuples(st.booleans(), st.booleans()),
-).map(
-    lambda world: {key: ServerState(*key, running=run, closed=closed, weight=1) for key, (run, closed) in world.items()}
-)
+    st.tuples(st.booleans(), st.sampled_from(["ready", "drain", "maint"])),
+).map(lambda world: {key: a_state(*key, running=run, mode=mode) for key, (run, mode) in world.items()})
 
 
 @given(members=MEMBERS, world=WORLDS)
@@ -94,6 +98,19 @@ def test_who_drains_ends_up_closed_everywhere(members: list[Member], world: dict
     assert all(state.closed for (_, name), state in model.states.items() if name in draining)
 
 
+@pytest.mark.parametrize("healthy", [True, False])
+def test_a_target_given_back_gets_requests_when_its_checks_say_so(healthy: bool) -> None:
+    model = Model({})
+    model.take(differences(GROUPS, [a_member(mode="draining")], {}))
+    assert model.exposed == set()
+    for key, state in model.states.items():
+        model.states[key] = replace(state, running=healthy or key[0].endswith(OPEN))
+    model.take(differences(GROUPS, [a_member(mode="in_service")], model.states))
+    checked = {(GROUP + role, "web-1") for role in CHECKED}
+    assert checked & model.exposed == (checked if healthy else set())
+    assert (GROUP + OPEN, "web-1") in model.exposed
+
+
 def test_an_admitted_target_gets_requests_from_all_three_backends() -> None:
     model = Model({})
     model.take(differences(GROUPS, [a_member()], {}))
@@ -114,7 +131,7 @@ def test_a_target_marked_down_is_out_of_all_three_backends() -> None:
 
 
 def test_servers_that_nobody_wants_are_told() -> None:
-    world = {(GROUP + role, "web-9"): ServerState(GROUP + role, "web-9", True, False, 1) for role in ROLES}
+    world = {(GROUP + role, "web-9"): a_state(GROUP + role, "web-9", running=True, mode="ready") for role in ROLES}
     assert strangers([(GROUP, "web-1")], world) == [(GROUP + role, "web-9") for role in ROLES]
     assert strangers([(GROUP, "web-9")], world) == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,10 +15,11 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from fairlead.core.model import Listener
+from fairlead.core.model import Listener, Rule
 from fairlead.core.traffic import Routing, Target
 from fairlead.errors import BalancerError
-from fairlead.haproxy.render import Place, maxconn, render, static_part, threads_for
+from fairlead.haproxy.patterns import conditions
+from fairlead.haproxy.render import Place, maxconn, render, servers_in, static_part, threads_for
 from fairlead.haproxy.servers import Member
 from tests.haproxy.builders import a_check, a_group, a_routing, a_target
 
@@ -81,6 +84,84 @@ CASES: dict[str, tuple[list[Routing], list[Member], Place]] = {
         ],
         members(a_target(1, group="shop.api", id="api-1"), a_target(1, group="blog.web", mode="in_service")),
         PLACE,
+    ),
+    "rules by path and by host": (
+        [
+            a_routing(
+                listeners=(
+                    Listener(
+                        port=8080, default="web",
+                        rules=(
+                            Rule(forward="api", paths=("/api/*", "/v?/api", "/exact", "*.json", "*/deep/*", "/a/*/b*.c")),
+                            Rule(forward="docs", hosts=("Docs.Example.com", "*.docs.test", "doc?.test", "docs.*")),
+                            Rule(forward="api", paths=("*}", "?}", "/'$HOME\"%[env(HOME)]#\\{};*")),
+                        ),
+                    ),
+                    Listener(port=8081, default="web", rules=(Rule(forward="docs", paths=("**",)),)),
+                ),
+                groups=(a_group(), a_group(name="api"), a_group(name="docs", retry="off")),
+            )
+        ],
+        members(a_target(1, mode="in_service"), a_target(1, group="shop.api", id="api-1")),
+        PLACE,
+    ),
+    "hosts only, others get 404": (
+        [a_routing(listeners=(Listener(port=8080, default=None, rules=(Rule(forward="web", hosts=("a.test",)),)),))],
+        [], PLACE,
+    ),
+    "three stacks on one port": (
+        [
+            a_routing(
+                listeners=(
+                    Listener(
+                        port=8080, default="web",
+                        rules=(Rule(forward="api", paths=("/api/*",)), Rule(forward="api", hosts=("api.shop.test",))),
+                    ),
+                ),
+                groups=(a_group(), a_group(name="api")),
+            ),
+            a_routing(
+                stack="blog", check_token="token-of-blog",
+                listeners=(
+                    Listener(
+                        port=8080, default=None,
+                        rules=(Rule(forward="web", hosts=("blog.test", "*.blog.test")), Rule(forward="web", hosts=("b*",))),
+                    ),
+                ),
+            ),
+            a_routing(
+                stack="wiki", check_token="token-of-wiki",
+                listeners=(
+                    Listener(port=8080, default=None, rules=(Rule(forward="web", hosts=("new.blog.test", "*.wiki.test")),)),
+                    Listener(port=8090, default="web"),
+                ),
+            ),
+        ],
+        members(a_target(1, group="blog.web", mode="in_service")),
+        PLACE,
+    ),
+    "two stacks without a default on one port": (
+        [
+            a_routing(
+                stack=name, check_token=name,
+                listeners=(Listener(port=8080, default=None, rules=(Rule(forward="web", hosts=(f"{name}.test",)),)),),
+            )
+            for name in ("a", "b")
+        ],
+        [], PLACE,
+    ),
+    "more patterns than a line of HAProxy takes": (
+        [
+            a_routing(
+                listeners=(
+                    Listener(
+                        port=8080, default="web",
+                        rules=(Rule(forward="web", paths=tuple(f"/{number}" for number in range(100))),),
+                    ),
+                )
+            )
+        ],
+        [], PLACE,
     ),
     "as root, on a big machine": (
         [a_routing()], [],
@@ -255,6 +336,95 @@ def test_numbers_out_of_bounds_are_refused(change: dict[str, float]) -> None:
         render([a_routing(groups=(a_group(health_check=a_check(**change)),))], members(a_target(1)), PLACE)
 
 
-def test_a_listener_without_its_service_is_refused() -> None:
+def ruled(*rules: Rule, default: str | None = "web") -> Routing:
+    return a_routing(listeners=(Listener(port=8080, default=default, rules=rules),))
+
+
+@pytest.mark.parametrize(
+    "routing", [a_routing(groups=(a_group(name="api"),)), ruled(Rule(forward="api", paths=("/",)))]
+)
+def test_a_listener_without_its_service_is_refused(routing: Routing) -> None:
     with pytest.raises(BalancerError, match="no such group"):
-        render([a_routing(groups=(a_group(name="api"),))], [], PLACE)
+        render([routing], [], PLACE)
+
+
+@pytest.mark.parametrize("fields", [{}, {"paths": ("/",), "hosts": ("a",)}])
+def test_a_rule_has_either_paths_or_hosts(fields: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(BalancerError, match="either paths or hosts"):
+        render([ruled(Rule(forward="web", **fields))], [], PLACE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern"),
+    [("paths", "api/*"), ("paths", ""), ("paths", "/a b"), ("paths", "/ä"), ("paths", "/a\nb"), ("paths", "/" + "a" * 2000),
+     ("hosts", ""), ("hosts", "a b"), ("hosts", "a.test:8080"), ("hosts", "ä.test"), ("hosts", "a'b"), ("hosts", "a\n")],
+)  # fmt: skip
+def test_a_pattern_that_could_never_match_is_refused_in_words(kind: str, pattern: str) -> None:
+    with pytest.raises(BalancerError, match=r"pattern .* cannot be given to HAProxy") as refusal:
+        render([ruled(Rule(forward="web", **{kind: (pattern,)}))], [], PLACE)
+    assert refusal.value.why
+
+
+PATHS = st.one_of(
+    st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60).map("/".__add__),
+    st.text(alphabet="ab/.$%{}[]()'\"\\#;,|&-_!*?+^~@:=<>`", min_size=1, max_size=60).map("*".__add__),
+    st.sampled_from(
+        ["*}", "/*}", "*", "?", "/}", "/-f", "* -f", "/'", "*\\", "/%[env(HOME)]", "/${HOME}", "/$HOME", "/'\\''"]
+    ),
+)
+HOSTS = st.one_of(
+    st.text(alphabet="abAB09.-_*?", min_size=1, max_size=60),
+    st.sampled_from(["[::1]", "*", "-f", "--", "-m", "?*", "a..b", "[*]", "A.TEST"]),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[Slow.function_scoped_fixture])
+@given(
+    paths=st.lists(PATHS, min_size=1, max_size=4), hosts=st.lists(HOSTS, min_size=1, max_size=4, unique_by=str.lower)
+)
+def test_no_pattern_changes_more_than_its_own_directive(paths: list[str], hosts: list[str], haproxy: str) -> None:
+    rules = Rule(forward="web", paths=tuple(paths)), Rule(forward="web", hosts=tuple(hosts))
+    other = a_routing(stack="blog", check_token="b", listeners=(Listener(port=8080, default="web"),))
+    try:
+        text = render([ruled(*rules, default=None), other], [], PLACE)
+    except BalancerError:
+        return
+    lines = text.split("\n")
+    harmless = render([ruled(Rule(forward="web", hosts=("h",)), default=None), other], [], PLACE).split("\n")
+    for line in set(lines) - set(harmless):
+        assert line.startswith(
+            ("    http-request set-var(txn.tg) str(shop.web) if", "    http-request set-var(txn.own) str(shop) if")
+        )
+    rest = [line for line in lines if not line.startswith("    http-request set-var(txn.")]
+    assert rest == [line for line in harmless if not line.startswith("    http-request set-var(txn.")]
+    assert verdict(haproxy, text) == ""
+
+
+@given(pattern=st.text(alphabet="ab*?/.}", min_size=1, max_size=8), path=st.text(alphabet="ab/.}", max_size=8))
+def test_a_pattern_matches_what_a_glob_does(pattern: str, path: str) -> None:
+    expected = fnmatch.fnmatchcase(path, pattern)
+    assert any(holds(condition, path) for condition in conditions("path", [pattern])) is expected
+
+
+def holds(condition: str, path: str) -> bool:
+    """What HAProxy would say (-m sub with a text that repeats, and so on, is what its manual says)."""
+    if condition == "":
+        return True
+    kind, _, quoted = condition.removeprefix("{ path -m ").removesuffix(" }").partition(" -- ")
+    value = quoted[1:-1]
+    match kind:
+        case "str":
+            return path == value
+        case "beg":
+            return path.startswith(value)
+        case "end":
+            return path.endswith(value)
+        case "sub":
+            return value in path
+    # Python has atomic groups from 3.11 on.
+    return re.search(value, path) is not None
+
+
+def test_what_is_rendered_tells_its_servers() -> None:
+    routings, known, place = CASES["two stacks with all kinds of addresses"]
+    assert servers_in(render(routings, known, place)) == {member.key for member in known}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
 import pytest
 
-from fairlead.core.model import Listener
+from fairlead.core.model import Listener, Rule
 from fairlead.errors import BalancerError, PortInUse
+from fairlead.haproxy import sockets
+from fairlead.haproxy.claims import claims_of
 from fairlead.haproxy.holders import describe_holder
 from fairlead.haproxy.sockets import Ports
 from tests.haproxy.apps import free_port
@@ -87,6 +90,51 @@ def test_a_wildcard_is_in_the_way_of_every_address(ports: Ports, mine: str, thei
         ports.reserve("shop", at(port, theirs))
 
 
+def test_a_port_is_held_until_the_last_stack_that_shares_it_has_left(ports: Ports) -> None:
+    port = free_port()
+    endpoint = ("127.0.0.1", port)
+    blog = (Listener(port=port, default=None, rules=(Rule(forward="web", hosts=("blog.test",)),)),)
+    ports.open(ports.reserve("shop", at(port)))
+    assert ports.reserve("blog", blog) == []
+    assert ports.stacks(endpoint) == ["blog", "shop"]
+    ports.settle("shop", {})
+    assert connects(port)
+    ports.settle("blog", {})
+    assert not connects(port)
+    assert ports.all() == []
+
+
+def test_what_was_reserved_last_and_what_is_configured_both_count(ports: Ports) -> None:
+    (listener,) = at(free_port())
+    ports.reserve("shop", (listener,))
+    moved = Listener(port=listener.port, default=None, rules=(Rule(forward="web", hosts=("shop.test",)),))
+    ports.reserve("shop", (moved,))  # the next `up` of it, under way
+    with pytest.raises(PortInUse, match="stack shop has a default"):
+        ports.reserve("blog", (listener,))
+    ports.settle("shop", claims_of((moved,)))
+    ports.reserve("blog", (listener,))
+    with pytest.raises(PortInUse, match=r"stack shop claims host shop\.test there, and so would stack other"):
+        ports.reserve("other", (moved,))
+
+
+@pytest.mark.parametrize(("user", "advice"), [(1000, True), (0, False)])
+def test_a_low_port_is_refused_with_the_command_that_allows_it(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch, user: int, advice: bool
+) -> None:
+    def forbidden(_self: socket.socket, _where: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(sockets.os, "geteuid", lambda: user)
+    monkeypatch.setattr(sockets.socket.socket, "bind", forbidden)
+    with pytest.raises(BalancerError) as refusal:
+        ports.reserve("shop", (*at(443), *at(80)))
+    command = "sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80"
+    assert (command in refusal.value.next_step) is advice
+    assert ("/etc/sysctl.d/" in refusal.value.next_step) is advice
+    assert ("sudo" in refusal.value.next_step) is advice
+    assert refusal.value.what == "fairlead cannot listen on 127.0.0.1:443"
+
+
 def test_different_addresses_share_a_port_number(ports: Ports) -> None:
     port = free_port()
     ports.reserve("shop", at(port, "127.0.0.1"))
@@ -100,7 +148,7 @@ def test_sockets_of_a_running_haproxy_are_taken_and_given_to_their_stack(ports: 
     ports.adopt([ours, ours.dup()])
     assert ports.all() == [("127.0.0.1", port)]
     ports.reserve("shop", at(port))
-    assert ports.of("shop") == [("127.0.0.1", port)]
+    assert ports.stacks(("127.0.0.1", port)) == ["shop"]
 
 
 def test_an_address_of_another_machine_is_refused_in_words(ports: Ports) -> None:

@@ -34,8 +34,8 @@ class FakeWorld:
     async def open(self) -> None:
         await self.balancer.start(Traffic())
 
-    async def target(self, number: int, *, healthy: bool = True) -> Target:
-        target = a_target(number)
+    async def target(self, number: int, *, healthy: bool = True, group: str = GROUP) -> Target:
+        target = a_target(number, group=group, id=name_of(group, number))
         await self.heal(target) if healthy else await self.sicken(target)
         return target
 
@@ -58,6 +58,10 @@ class FakeWorld:
             return self.fake.send(GROUP, count)
         except Exception:
             return []
+
+    async def get(self, host: str = "test", path: str = "/") -> str:
+        """Who answered, or the status of who did not."""
+        return self.fake.ask(self.port, host, path)
 
     async def listens(self, port: int) -> bool:
         return ("127.0.0.1", port) in self.fake.ports and bool(self.fake.routings)
@@ -84,6 +88,7 @@ class RealWorld:
         self.home = tempfile.mkdtemp(prefix="fl-")
         os.chmod(self.home, 0o711)
         self.folder = f"{self.home}/run/haproxy"
+        self.log = f"{self.home}/haproxy.log"
         self.files = Files(self.folder)
         self.port = free_port()
         self.apps: dict[str, App] = {}
@@ -91,16 +96,17 @@ class RealWorld:
         self._squatters: list[asyncio.Server] = []
         self.balancer = self.node()
 
-    def node(self, folder: str = "") -> HaproxyNode:
+    def node(self, folder: str = "", program: str | None = None) -> HaproxyNode:
         return HaproxyNode(
-            folder=folder or self.folder, programs=self._programs, home=self.home, user=self._user, fd_limit=4096, cpus=2,
+            folder=folder or self.folder, binary_override=program, programs=self._programs, log_path=self.log, home=self.home,
+            user=self._user, fd_limit=4096, cpus=2,
         )  # fmt: skip
 
     async def open(self) -> None:
         await self.balancer.start(Traffic())
 
-    async def target(self, number: int, *, healthy: bool = True, path: str | None = None) -> Target:
-        target = a_target(number)
+    async def target(self, number: int, *, healthy: bool = True, path: str | None = None, group: str = GROUP) -> Target:
+        target = a_target(number, group=group, id=name_of(group, number))
         app = App(target.id, health=200 if healthy else 503)
         self.apps[target.id] = await app.listen(path)
         return replace(target, address=app.address)
@@ -128,6 +134,10 @@ class RealWorld:
                     names.append(answer.body)
         return names
 
+    async def get(self, host: str = "test", path: str = "/", method: str = "GET") -> str:
+        answer = await ask(self.port, method, path, headers={"Host": host})
+        return answer.body if answer.status == 200 else str(answer.status)
+
     async def listens(self, port: int) -> bool:
         try:
             await ask(port)
@@ -149,9 +159,9 @@ class RealWorld:
     async def kill_node(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
-    async def restart_daemon(self, traffic: Traffic) -> None:
+    async def restart_daemon(self, traffic: Traffic, program: str | None = None) -> None:
         await self.balancer.close()
-        self.balancer = self.node()
+        self.balancer = self.node(program=program)
         await self.balancer.start(traffic)
 
     async def until(self, holds: Callable[[BalancerReport], bool], what: str) -> BalancerReport:
@@ -172,6 +182,11 @@ class RealWorld:
 
 
 World = FakeWorld | RealWorld
+
+
+def name_of(group: str, number: int) -> str:
+    """`web-1` in the stack that most tests are about, else `STACK-SERVICE-1`."""
+    return f"web-{number}" if group == GROUP else f"{group.replace('.', '-')}-{number}"
 
 
 async def until(
@@ -207,6 +222,14 @@ def has_passed(*targets: Target) -> Callable[[BalancerReport], bool]:
     def holds(report: BalancerReport) -> bool:
         checks = [one.check for target in targets if (one := report_of(report, target))]
         return len(checks) == len(targets) and all(check is not None and check.passed for check in checks)
+
+    return holds
+
+
+def has_failed(target: Target) -> Callable[[BalancerReport], bool]:
+    def holds(report: BalancerReport) -> bool:
+        one = report_of(report, target)
+        return one is not None and one.check is not None and not one.check.passed
 
     return holds
 

@@ -140,7 +140,7 @@ async def test_the_app_is_imported_with_the_variables_it_will_have(shared_layout
     a_tree(source, {"app.py": text + "open(os.environ['HOME'] + '/file', 'w').close()\n" + WSGI})
     release = await build(shared_layout, an_app(source, environment={"URL": "x:${instance.port}"}), number=3)
     assert release.environment == {"URL": "x:${instance.port}"}
-    assert under(os.path.dirname(release.source)) == ["release.json", "source"]
+    assert under(os.path.dirname(release.source)) == ["files", "release.json", "source"]
     assert under(release.source) == ["app.py"]
 
 
@@ -201,7 +201,7 @@ async def test_a_known_release_whose_folder_is_gone_is_made_again(layout: Layout
     first = await build(layout, a_command(source, "sh", "run.sh"))
     builder = a_builder(layout)
     builder.prune("demo", "web", keep=())
-    assert under(layout.releases("demo", "web")) == []
+    assert not os.path.exists(first.source)
     assert (await build(layout, a_command(source, "sh", "run.sh"), (first,), 2)).number == 2
 
 
@@ -209,7 +209,9 @@ async def test_pruning_keeps_what_it_is_told_to(layout: Layout, source: Path) ->
     for number in (1, 2, 3):
         a_tree(source, {"run.sh": f"echo {number}"})
         await build(layout, a_command(source, "sh", "run.sh"), (), number)
-    a_builder(layout).prune("demo", "web", keep={1, 3})
+    builder = a_builder(layout)
+    builder.prune("demo", "web", keep={1, 3})
+    await builder.sweep(keep=())
     assert under(layout.releases("demo", "web")) == ["0001", "0003"]
 
 

@@ -9,6 +9,7 @@ from fairlead.errors import SpecError
 from fairlead.spec import parse_text
 from fairlead.spec.document import parse
 from fairlead.spec.interpolate import Interpolated, interpolate
+from fairlead.spec.schema.base import keys_of, part_within
 
 FILE = "/srv/shop/fairlead.yaml"
 
@@ -54,3 +55,14 @@ def document_of(text: str, env: Mapping[str, str] | None = None) -> Interpolated
     root, problems = parse(text, "fairlead.yaml")
     assert root is not None, problems
     return interpolate(root, env or {}, {})
+
+
+def every_key(part: type, prefix: str = "") -> set[str]:
+    """The dotted name of every key of the schema below `part`, with `ID` for names and indices."""
+    keys = set()
+    for key, field in keys_of(part).items():
+        keys.add(f"{prefix}{key}")
+        below, steps = part_within(field.annotation)
+        if below:
+            keys |= every_key(below, f"{prefix}{key}." + "ID." * steps)
+    return keys

@@ -6,21 +6,24 @@ from pathlib import Path
 
 from fairlead.spec.document import Mapping, Node, Sequence
 from fairlead.spec.schema import File
-from fairlead.spec.support import refusals
+from fairlead.spec.support import refusals, unenforced
 from fairlead.spec.validate import validate
-from tests.spec.builders import document_of
-from tests.spec.test_support import every_key
+from tests.spec.builders import document_of, every_key
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/fairlead.yaml"
 
 REFUSED = """
-services.web.build services.web.before_traffic services.web.environment.CACHE_URL services.web.environment.DATABASE_URL
-services.web.secrets services.web.resources services.web.max_memory services.web.max_lifetime services.web.scaling
+services.web.environment.CACHE_URL services.web.environment.DATABASE_URL services.web.secrets services.web.scaling
 services.web.custom_metrics services.web.target_group.stickiness services.web.deploy.rollback_on.error_rate
 services.web.deploy.rollback_on.latency_p95
-services.docs.build services.docs.port services.docs.dockerfile services.docs.user_data services.docs.after
-services.legacy.targets services.worker.port
-jobs load_balancer.listeners.0.rules caches databases buckets network alarms aws
+services.docs.port services.docs.dockerfile services.docs.user_data services.legacy.targets
+load_balancer.listeners.0.rules.0.when.method load_balancer.listeners.0.rules.1.redirect
+load_balancer.listeners.0.rules.2.respond caches databases buckets aws
+"""
+
+UNENFORCED = """
+services.web.resources network.cidr network.placement network.nat network.bastion network.security_groups
+network.network_acls
 """
 
 
@@ -34,6 +37,10 @@ def test_the_annotated_file_is_a_valid_fairlead_file() -> None:
 def test_this_version_refuses_exactly_these_keys_of_it() -> None:
     refused = refusals(document_of(REFERENCE.read_text()))
     assert sorted(problem.key for problem in refused) == sorted(REFUSED.split())
+
+
+def test_this_version_names_exactly_these_keys_of_it_as_not_enforced() -> None:
+    assert unenforced(document_of(REFERENCE.read_text()).root) == tuple(UNENFORCED.split())
 
 
 def test_the_annotated_file_names_every_key() -> None:

@@ -6,24 +6,14 @@ import pytest
 
 from fairlead import __version__
 from fairlead.spec.schema import File
-from fairlead.spec.schema.base import keys_of, part_within
-from fairlead.spec.support import NEXT_STEPS, SUPPORTED
-from tests.spec.builders import a_balancer, a_service, error_of, problems_of
-
-
-def every_key(part: type, prefix: str = "") -> set[str]:
-    keys = set()
-    for key, field in keys_of(part).items():
-        keys.add(f"{prefix}{key}")
-        below, steps = part_within(field.annotation)
-        if below:
-            keys |= every_key(below, f"{prefix}{key}." + "ID." * steps)
-    return keys
+from fairlead.spec.support import NEXT_STEPS, SUPPORTED, SUPPORTED_VALUES, UNENFORCED
+from tests.spec.builders import a_balancer, a_service, error_of, every_key, problems_of, stack_of
 
 
 def test_the_tables_name_keys_that_exist_and_no_key_twice() -> None:
-    assert every_key(File) >= SUPPORTED | set(NEXT_STEPS)
-    assert not SUPPORTED & set(NEXT_STEPS)
+    assert every_key(File) >= SUPPORTED | set(NEXT_STEPS) | set(SUPPORTED_VALUES) | UNENFORCED
+    assert not SUPPORTED & (set(NEXT_STEPS) | set(SUPPORTED_VALUES) | UNENFORCED)
+    assert not UNENFORCED & set(NEXT_STEPS)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +73,42 @@ listeners:
             "5:14: services.web.deploy.bake: `bake` is not supported by this version; remove it, which means 5s",
         ),
         (
-            a_service("deploy: {min_healthy: 50%}"),
-            "5:14: services.web.deploy.min_healthy: `min_healthy` is not supported by this version; "
-            "remove it, which means 100%",
+            a_service("deploy: {rollback_on: {failed_instances: 4}}"),
+            "5:28: services.web.deploy.rollback_on.failed_instances: `failed_instances` is not supported by this version; "
+            "remove it, which means 3",
+        ),
+        (
+            a_service("port: 3000"),
+            "5:5: services.web.port: `port` is not supported by this version; "
+            "remove it: engine local gives each instance a port of its own, in $PORT and ${instance.port}",
+        ),
+        (
+            a_balancer(
+                "listeners: [{port: 80, rules: [{when: {host: [a.b], path: /}, forward: web}], default: {forward: web}}]"
+            ),
+            "6:41: load_balancer.listeners.0.rules.0.when: a rule with both `path` and `host` is not supported by this version; "
+            "keep one of the two",
+        ),
+        (
+            a_balancer(
+                "listeners: [{port: 80, rules: [{when: {path: /, method: GET}, forward: web}], default: {forward: web}}]"
+            ),
+            "6:51: load_balancer.listeners.0.rules.0.when.method: `method` is not supported by this version; "
+            "remove it: a rule has one condition, `path` or `host`",
+        ),
+        (
+            a_balancer(
+                "listeners: [{port: 80, rules: [{when: {path: /}, respond: {status: 404}}], default: {forward: web}}]"
+            ),
+            "6:52: load_balancer.listeners.0.rules.0.respond: `respond` is not supported by this version; write `forward: SERVICE`",
+        ),
+        (
+            a_service() + "alarms: [{when: cpu, above: 60%, command: x}]",
+            '5:17: alarms.0.when: alarms on "cpu" are not supported by this version; write unhealthy_targets or healthy_targets',
+        ),
+        (
+            a_service() + "alarms: [{when: 'custom:q', above: 6, command: x}]",
+            '5:17: alarms.0.when: alarms on "custom:q" are not supported by this version; write unhealthy_targets or',
         ),
         (
             a_service("deploy: {rollback_on: {latency_p95: 1s, failed_instances: 3}}"),
@@ -113,10 +136,6 @@ listeners:
             "6:36: load_balancer.listeners.0.default.redirect: `redirect` is not supported by this version; "
             "write `forward: SERVICE`",
         ),
-        (
-            a_service() + "network: {}",
-            "5:1: network: `network` is not supported by this version; remove it: it belongs to",
-        ),
         (a_service() + "aws: {}", "5:1: aws: `aws` is not supported by this version; remove it: this version runs"),
         (
             a_service("environment:\n  K: ${secrets.KEY}"),
@@ -132,19 +151,63 @@ def test_what_is_not_built_is_refused_with_the_next_best_thing(text: str, said: 
 
 def test_weights_need_one_service() -> None:
     text = a_service() + "  api: {command: x}\n"
-    text += "load_balancer:\n  listeners:\n    - {port: 80, default: {forward: {web: 90, api: 10}}}\n"
+    weights = "forward: {web: 90, api: 10}"
+    text += f"load_balancer:\n  listeners:\n    - {{port: 80, rules: [{{when: {{path: /}}, {weights}}}], default: {{{weights}}}}}\n"
+    said = "weights for more than one service are not supported by this version; forward to one service"
     assert problems_of(text) == [
-        "fairlead.yaml:8:37: load_balancer.listeners.0.default.forward: weights for more than one service are "
-        "not supported by this version; forward to one service"
+        f"fairlead.yaml:8:53: load_balancer.listeners.0.rules.0.forward: {said}",
+        f"fairlead.yaml:8:94: load_balancer.listeners.0.default.forward: {said}",
     ]
 
 
-def test_a_service_that_no_listener_names_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("listener", "unreached"),
+    [
+        ("{port: 80, default: {forward: web}}", ["services.api"]),
+        ("{port: 80, default: {forward: web}, rules: [{when: {path: /a}, forward: api}]}", []),
+        ("{port: 80, rules: [{when: {host: a.b}, forward: api}]}", ["services.web"]),
+        ("{port: 80, rules: [{when: {host: a.b}, forward: api}, {when: {host: c.d}, forward: {web: 1}}]}", []),
+        # Something else is wrong, or not clear: no guesses.
+        ("{port: 80, default: {forward: web}, rules: [{when: {path: /a}, redirect: {host: b, status: 301}}]}", []),
+        ("{port: 80, default: {forward: nobody}}", []),
+    ],
+)
+def test_a_service_that_no_listener_and_no_rule_names_is_refused(listener: str, unreached: list[str]) -> None:
     text = a_service() + "  api: {command: x}\n  work: {command: x, port: none}\n"
-    text += "load_balancer:\n  listeners:\n    - {port: 80, default: {forward: web}}\n"
-    assert [problem for problem in problems_of(text) if "reach" in problem] == [
-        "fairlead.yaml:5:3: services.api: no listener forwards to this service, so no request could reach it; "
-        "add a listener with `default: {forward: api}`, or remove the service"
+    text += f"load_balancer:\n  listeners:\n    - {listener}\n"
+    problems = [problem for problem in problems_of(text) if "no request could reach it" in problem]
+    assert [problem.split(": ")[1] for problem in problems] == unreached
+    if unreached:
+        name = unreached[0].removeprefix("services.")
+        advice = f"add a rule or a listener that says `forward: {name}`, write `port: none` if it serves no requests, or remove it"
+        assert problems[0].endswith(f"could reach it; {advice}")
+
+
+def test_what_cannot_be_enforced_is_taken_and_named() -> None:
+    text = a_service("resources: {cpu: 0.5, memory: 256MB}") + "  work: {command: x, port: none, resources: {cpu: 1}}\n"
+    text += (
+        "network: {nat: single, zones: 2, placement: private, security_groups: {web: [{port: 22, from: bastion}]}}\n"
+    )
+    assert stack_of(text).unenforced == (
+        "services.web.resources", "services.work.resources", "network.nat", "network.placement", "network.security_groups",
+    )  # fmt: skip
+
+
+def test_what_the_file_does_not_say_is_not_named() -> None:
+    assert stack_of(a_service("instances: 2")).unenforced == ()
+    assert (
+        stack_of(a_service("resources: {}") + "network: {zones: 2, security_groups: {}, network_acls: {}}").unenforced
+        == ()
+    )
+    assert stack_of(a_service() + "network: {}").unenforced == ()
+
+
+def test_what_is_not_enforced_is_judged_all_the_same() -> None:
+    text = a_service("resources: {cpu: many}") + "network: {nat: singel, cidr: 10.0.0.0/8}"
+    assert [problem.split(": ", 1)[1] for problem in problems_of(text)] == [
+        'services.web.resources.cpu: must be a number, not "many"',
+        'network.nat: must be per_zone, single or none, not "singel"; did you mean single?',
+        "network.cidr: must be an IPv4 network from /16 to /28, as in a VPC",
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from fairlead.spec.schema import MOST_SERVICES, File
 from fairlead.spec.schema.base import part_at
+from fairlead.spec.schema.network import SecurityGroupRule
 from fairlead.spec.schema.services import HealthCheck, Service
 from fairlead.spec.validate import validate
 from tests.spec.builders import a_balancer, a_service, document_of, error_of, problems_of, stack_of, web_of
@@ -242,6 +243,10 @@ def test_a_service_is_told_what_is_wrong_with_it(lines: str, said: str | None) -
             "6:36: load_balancer.listeners.0.default.redirect: leads back to the same address; add what changes",
         ),
         (
+            "listeners: [{port: 80, default: {redirect: {path: /, status: 303}}}]",
+            "6:64: load_balancer.listeners.0.default.redirect.status: must be 301 or 302, not 303",
+        ),
+        (
             "listeners: [{port: 80, protocol: HTTPS, default: {forward: web}}]",
             "6:36: load_balancer.listeners.0.protocol: HTTPS needs `certificates`; add `certificates: local`",
         ),
@@ -304,7 +309,10 @@ def test_a_load_balancer_is_told_what_is_wrong_with_it(lines: str, said: str) ->
             "network: {network_acls: {public: {out: [{rule: 1, action: allow, from: 0.0.0.0/0}]}}}",
             "5:40: network.network_acls.public.out: has a rule with `from`; `in` rules say `from`, `out` rules say `to`",
         ),
-        ("alarms: [{when: x, above: 1}]", "5:10: alarms.0: says nothing of who is told; add `webhook` or `command`"),
+        (
+            "alarms: [{when: unhealthy_targets, above: 1}]",
+            "5:10: alarms.0: says nothing of who is told; add `webhook` or `command`",
+        ),
         ("aws: {region: Oregon}", "5:15: aws.region: must be a region such as us-west-2, not"),
         (
             'jobs: {j: {service: web, command: x, cron: "* * *"}}',
@@ -487,6 +495,8 @@ def test_a_valid_file_is_validated_even_where_it_is_not_supported() -> None:
 def test_the_part_of_the_schema_at_a_path() -> None:
     assert part_at(File, ("services", "web")) is Service
     assert part_at(File, ("services", "web", "health_check")) is HealthCheck
+    assert part_at(File, ("network", "security_groups", "web", 0)) is SecurityGroupRule
+    assert part_at(File, ("network", "security_groups", "web")) is None
     assert part_at(File, ("services",)) is part_at(File, ("name",)) is part_at(File, ("x", "y")) is None
 
 

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import zoneinfo
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from fairlead.spec.schema import File
+from fairlead.spec.schema import times
 from fairlead.spec.schema.kinds import Kind
 from fairlead.spec.schema.network import Peer, PortRange
 from fairlead.spec.schema.numbers import Duration, Number, Percent, PortOr, Size, Whole
-from fairlead.spec.schema.scaling import Level, read_cron
+from fairlead.spec.schema.scaling import Level, Metric
 from fairlead.spec.schema.services import Commands
-from fairlead.spec.schema.texts import Address, AppTarget, Cidr, Line, Matcher, Name, Text, VariableName, Words
+from fairlead.spec.schema.texts import (
+    Address,
+    AppTarget,
+    Cidr,
+    HealthPath,
+    HostPattern,
+    Line,
+    Matcher,
+    Name,
+    PathPattern,
+    Text,
+    Url,
+    VariableName,
+    Words,
+)  # fmt: skip
+from fairlead.spec.schema.times import Cron, Zone
+
+MORE = [Cron(), Zone(), Url(), HealthPath(), PathPattern(), HostPattern(), Metric(), PortOr("none")]
 
 
 def refusal(kind: Kind, value: Any) -> str:
@@ -83,6 +103,19 @@ def refusal(kind: Kind, value: Any) -> str:
         (Level(), "60%", ("%", 60.0)),
         (Level(), "200ms", ("s", 0.2)),
         (Level(), 7, ("", 7.0)),
+        (Metric(), "latency_p95", "latency_p95"),
+        (Metric(), "custom:queue", "custom:queue"),
+        (HealthPath(), "/health?a=b&c=%7B", "/health?a=b&c=%7B"),
+        (PathPattern(), "/docs/*", "/docs/*"),
+        (PathPattern(), "*.png", "*.png"),
+        (HostPattern(), "*.example.com", "*.example.com"),
+        (HostPattern(), "localhost", "localhost"),
+        (Url(), "https://user:secret@hooks.example.com:8443/a?b=c", "https://user:secret@hooks.example.com:8443/a?b=c"),
+        (Url(), "http://[::1]:8080/", "http://[::1]:8080/"),
+        (Zone(), "UTC", "UTC"),
+        (Zone(), "America/Port-au-Prince", "America/Port-au-Prince"),
+        (Zone(), "Etc/GMT+5", "Etc/GMT+5"),
+        (Percent(whole=True), "90.0%", 90.0),
     ],
 )
 def test_what_a_kind_reads(kind: Kind, value: Any, read: Any) -> None:
@@ -191,12 +224,41 @@ def test_what_a_kind_reads(kind: Kind, value: Any, read: Any) -> None:
         (Matcher(), "199", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
         (Matcher(), "200-500", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
         (Matcher(), "299-200", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
-        (PortOr("none"), "some", "must be a whole number, not {value}"),
+        (PortOr("none"), "None", "must be a port from 1 to 65535, or none, not {value}; did you mean none?"),
+        (PortOr("none"), "8000", "must be a port from 1 to 65535, or none, not {value}"),
+        (PortOr("none"), 0, "must be from 1 to 65535, not {value}"),
+        (PortOr("none"), (), "must be a whole number, not {value}"),
+        (Percent(whole=True), "33.3%", "must be a whole percentage such as 90%, not {value}"),
+        (Metric(("cpu",)), 5, "must be cpu or custom:NAME, not {value}"),
+        (Metric(), "latency-p95", "must be cpu, memory, requests_per_target, outstanding, latency_p50, latency_p95, "
+            "latency_p99 or custom:NAME, not {value}; did you mean latency_p95?"),
+        (PathPattern(), "docs/*", "must be a path that begins with / and holds letters, digits and _-.$/~@:+& "
+            "(* and ? stand for others), not {value}; write /docs/*"),
+        (HostPattern(), "https://example.com:80/a", "must be a host name without its port "
+            "(* and ? stand for any characters and for one), not {value}; write example.com"),
+        (Url(), 5, "must be an address beginning with http:// or https://"),
+        (Url(), "ftp://a", "must be an address beginning with http:// or https://"),
+        (Url(("redis", "rediss")), "http://a", "must be an address beginning with redis:// or rediss://"),
+        (Url(), "http://a b", "must hold no blanks and none but ASCII characters, others percent-encoded"),
+        (Url(), "http://" + "a" * 2048, "must be at most 2048 characters long, not 2055"),
+        *(
+            (Url(), url, "must name a host after the //, and a port from 1 to 65535 if any")
+            for url in ("http://", "http:///a", "http://:80/", "http://a:0/", "http://a:99999/", "http://[::1/", "http://a:b/")
+        ),
+        (Cron(), "@daily", 'must have five fields (minute, hour, day, month, weekday), as in "0 3 * * *", not {value}; '
+            'write "0 0 * * *"'),
+        (Cron(), "0 0 31 2,4 *", "names a day that no month has, so it would never run: {value}"),
+        (Zone(), "europe/berlin", "is not a time zone that this machine knows: {value}; did you mean Europe/Berlin?"),
+        (Zone(), "Europe/Berln", "is not a time zone that this machine knows: {value}; did you mean Europe/Berlin?"),
+        (Zone(), "Berlin", "is not a time zone that this machine knows: {value}; did you mean Europe/Berlin?"),
+        (Zone(), "New York", "must be a time zone such as Europe/Berlin, not {value}; did you mean America/New_York?"),
+        (Zone(), "Europe", "is not a time zone that this machine knows: {value}; write UTC, or a name such as Europe/Berlin"),
+        (Zone(), "../../etc/passwd", "must be a time zone such as Europe/Berlin, not {value}"),
         (PortRange(), "9-1", "must be a port, or a range such as 1024-65535, not {value}"),
         (PortRange(), "a-b", "must be a port, or a range such as 1024-65535, not {value}"),
         (PortRange(), "1-65536", "must be a port, or a range such as 1024-65535, not {value}"),
     ],
-)
+)  # fmt: skip
 def test_what_a_kind_refuses_and_what_it_advises(kind: Kind, value: Any, why: str) -> None:
     assert refusal(kind, value) == why
 
@@ -225,34 +287,64 @@ def test_a_value_is_shown_as_one_would_write_it(kind: Kind, value: Any, text: st
     assert kind.show(value) == text
 
 
-@pytest.mark.parametrize("cron", ["0 3 * * *", "0 8 * * mon-fri", "*/5 8-18/2 1,15 JAN-mar 0,7"])
+@pytest.mark.parametrize("cron", ["0 3 * * *", "0 8 * * mon-fri", "*/5 8-18/2 1,15 JAN-mar 0,7", "0 0 31 2 mon"])
 def test_cron_as_crontab_knows_it(cron: str) -> None:
-    assert read_cron(cron) == cron
+    assert Cron().read(cron) == cron
+    assert next(CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC)))
 
 
 @pytest.mark.parametrize(
     "cron",
-    [
-        "",
-        "* * * *",
-        "60 * * * *",
-        "* * 0 * *",
-        "* * * * mo",
-        "5-1 * * * *",
-        "*/0 * * * *",
-        "*-3 * * * *",
-        "1,, * * * *",
-    ],
-)
+    ["", "* * * *", "60 * * * *", "* * 0 * *", "* * * * mo", "5-1 * * * *", "*/0 * * * *", "*-3 * * * *", "1,, * * * *",
+     "1 * * * fri-sun", "0 0 L * *", "* * * * mon#2", "1" * 200 + " * * * *"],
+)  # fmt: skip
 def test_cron_as_crontab_does_not_know_it(cron: str) -> None:
     with pytest.raises(PydanticCustomError):
-        read_cron(cron)
+        Cron().read(cron)
+
+
+def test_without_time_zone_data_only_utc_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(key: str) -> None:
+        raise zoneinfo.ZoneInfoNotFoundError(key)
+
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", unknown)
+    monkeypatch.setattr(times, "_zones", dict)
+    assert Zone().read("UTC") == "UTC"
+    said = "cannot be looked up: this machine has no time zone data; install the package tzdata"
+    assert refusal(Zone(), "Europe/Berlin") == said
+
+
+IN_NO_TEXT = ["a\nb", "a\rb", "a\0", "\x1b[31m", "a b", "a\u2028", "a\u202e", "\x9b1m"]
+QUOTES_AND_SIGNS = ['a"', "a'", "%[src]", "a{}", "{x}", "a\\"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefix"),
+    [(Name(), ""), (AppTarget(), "m:"), (HealthPath(), "/"), (PathPattern(), "/"), (HostPattern(), ""), (Zone(), ""), (Cron(), ""),
+     (Address(), ""), (Cidr(), ""), (Matcher(), ""), (VariableName(), ""), (Url(), "http://h/")],
+)  # fmt: skip
+def test_what_could_do_harm_in_another_language_is_refused(kind: Kind, prefix: str) -> None:
+    # A URL is given to an HTTP client and to nothing else, and may hold what it likes of ASCII.
+    for bad in IN_NO_TEXT if isinstance(kind, Url) else IN_NO_TEXT + QUOTES_AND_SIGNS:
+        with pytest.raises(PydanticCustomError):
+            kind.read(prefix + bad)
 
 
 @given(st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.none(), st.tuples(st.text(), st.integers())))
 def test_a_kind_reads_or_refuses_and_never_fails(value: Any) -> None:
     kinds = [Duration(), Size(), Percent(), Whole(1, 9), Number(0, 1), Name(), AppTarget(), VariableName(), Text()]
-    for kind in [*kinds, Words(none=True), Commands(), Address(), Cidr(), Matcher(), PortRange(), Peer(), Level()]:
+    for kind in [
+        *kinds,
+        Words(none=True),
+        Commands(),
+        Address(),
+        Cidr(),
+        Matcher(),
+        PortRange(),
+        Peer(),
+        Level(),
+        *MORE,
+    ]:
         with contextlib.suppress(PydanticCustomError):
             kind.read(value)
 
@@ -263,11 +355,3 @@ def test_a_duration_shown_is_read_as_itself(milliseconds: int) -> None:
     shown = Duration().show(seconds)
     if seconds < 1000:
         assert Duration().read(shown) == seconds
-
-
-def test_editors_can_be_given_a_json_schema() -> None:
-    schema = File.model_json_schema()
-    service = schema["$defs"]["Service"]["properties"]
-    assert schema["required"] == ["name", "services"]
-    assert service["port"]["anyOf"] == [{"type": "integer", "minimum": 1, "maximum": 65535}, {"const": "none"}]
-    assert "^" in schema["$defs"]["HealthCheck"]["properties"]["interval"]["pattern"]

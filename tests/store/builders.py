@@ -7,7 +7,8 @@ from typing import Any
 
 from fairlead.core.desired import Revision, StackRecord
 from fairlead.core.model import App, Listener, Release, Service, Stack
-from fairlead.core.observed import InstanceRecord, Outcome
+from fairlead.core.observed import InstanceRecord
+from fairlead.core.processes import Outcome
 
 BOOT = "boot-1"
 DAY = "2026-11-21T10:00:00Z"

@@ -207,6 +207,16 @@ class TestJournal:
         assert 100 <= len(kept) < 100 + 256
         assert 50 <= len(store.decisions(None, 1000)) < 50 + 256
 
+    def test_decisions_are_found_by_the_moment_until_which_they_were_made(self, store: Store) -> None:
+        for second in range(5):
+            store.add_decision(f"2026-11-21T10:00:0{second}.000Z", "shop", str(second), "[]")
+        store.add_decision("2026-11-21T09:00:00.000Z", "other", "{}", "[]")
+        found = store.decisions("shop", 2, "2026-11-21T10:00:03.000Z")
+        assert [decision["snapshot"] for decision in found] == ["2", "3"]
+        assert store.decisions("shop", 2, "2026-11-21T09:59:59.999Z") == []
+        assert store.first_decision("shop") == "2026-11-21T10:00:00.000Z"
+        assert store.first_decision("nosuch") is None
+
 
 class TestFile:
     def test_only_its_owner_can_read_it(self, store: Store, path: str) -> None:
@@ -219,14 +229,14 @@ class TestFile:
         database = sqlite3.connect(path)
         database.execute("PRAGMA user_version = 99")
         database.close()
-        with pytest.raises(HomeTooNew, match="schema 99, this version knows up to 1"):
+        with pytest.raises(HomeTooNew, match="schema 99, this version knows up to 2"):
             Store.open(path)
 
     def test_a_migration_that_fails_leaves_the_schema_it_found(
         self, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Store.open(path).close()
-        broken = {1: "", 2: "CREATE TABLE half (x TEXT); CREATE TABLE half (x TEXT);"}
+        broken = {2: "", 3: "CREATE TABLE half (x TEXT); CREATE TABLE half (x TEXT);"}
         with monkeypatch.context() as patch:
             patch.setattr(connection, "_migrations", lambda: broken)
             with pytest.raises(StoreError, match="cannot be opened"):
@@ -235,7 +245,7 @@ class TestFile:
         again.save_stack(a_stack_record())
         again.close()
         database = sqlite3.connect(path)
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
         assert database.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchone() == (0,)
         database.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shutil
@@ -10,13 +11,15 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from fairlead.core.layout import Layout, layout_of
 from fairlead.errors import HomeBusy, StoreError
-from fairlead.store.home import Home, open_home
+from fairlead.store.home import Home, lock_home, open_home
 from fairlead.store.users import Account
 from tests.needs import need
 
@@ -260,3 +263,66 @@ def as_nobody_if_root(home: str) -> str:
         said = file.read()
     os.unlink(with_words)
     return said
+
+
+def test_a_daemon_that_takes_over_waits_for_the_lock(layout: Layout) -> None:
+    first = open_home(layout)
+    threading.Timer(0.3, first.close).start()
+    began = time.monotonic()
+    second = open_home(layout, patience=10)
+    assert 0.2 < time.monotonic() - began < 5
+    assert second.in_place
+    second.close()
+
+
+def test_its_patience_ends(layout: Layout) -> None:
+    first = open_home(layout)
+    with pytest.raises(HomeBusy):
+        open_home(layout, patience=0.1)
+    first.close()
+
+
+def test_a_daemon_sees_that_its_home_was_moved_or_deleted(layout: Layout) -> None:
+    home = open_home(layout)
+    assert home.in_place
+    os.rename(layout.home, f"{layout.home}-moved")
+    assert not home.in_place
+    open_home(layout).close()
+    assert not home.in_place, "another home in the same place is not this one"
+    shutil.rmtree(layout.home)
+    os.rename(f"{layout.home}-moved", layout.home)
+    assert home.in_place
+    home.close()
+    assert not home.in_place
+
+
+def test_the_lock_of_a_full_disk_is_held_without_its_number(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_home(layout).close()
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        home = open_home(layout)
+    with pytest.raises(HomeBusy, match="has not said its process number"):
+        open_home(layout)
+    home.close()
+
+
+def test_another_users_home_is_never_proposed_for_removal(layout: Layout) -> None:
+    need(os.geteuid() == 0, "only root can give folders to other users")
+    open_home(layout).close()
+    os.chown(layout.home, NOBODY.pw_uid, NOBODY.pw_gid)
+    with pytest.raises(StoreError, match="belongs to nobody, and this is root") as caught:
+        open_home(layout)
+    assert caught.value.next_step.startswith("Run the command as that user")
+
+
+def test_lock_home_touches_nothing_but_the_lock(layout: Layout) -> None:
+    os.makedirs(layout.home)
+    home = lock_home(layout)
+    assert os.listdir(layout.home) == ["daemon.lock"]
+    with pytest.raises(HomeBusy):
+        lock_home(layout)
+    home.close()

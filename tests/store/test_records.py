@@ -34,7 +34,7 @@ def any_of(kind: type) -> st.SearchStrategy:  # type: ignore[type-arg]
 st.register_type_strategy(Service, any_of(Service))
 
 
-@pytest.mark.parametrize("kind", [StackRecord, Release, InstanceRecord], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", records.KINDS, ids=lambda kind: kind.__name__)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_record_comes_back_as_it_was(kind: type, data: st.DataObject) -> None:

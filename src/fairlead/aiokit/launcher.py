@@ -15,9 +15,10 @@ import shutil
 from collections.abc import Mapping
 
 from fairlead.aiokit import strays
-from fairlead.aiokit.leader import LAST_WORD_PATIENCE, Leader, words_of
+from fairlead.aiokit.leader import LAST_WORD_PATIENCE, Leader
 from fairlead.aiokit.pidfd import Identity, boot_id, identity_of, open_pidfd, stat_of
 from fairlead.aiokit.polling import wait_until
+from fairlead.aiokit.records import words_of
 from fairlead.aiokit.shim import Program, spawn
 from fairlead.errors import EngineError
 

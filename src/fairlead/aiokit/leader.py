@@ -16,7 +16,8 @@ from contextlib import suppress
 from fairlead.aiokit import strays
 from fairlead.aiokit.pidfd import Identity, Stat, ended, parse_stat, reap, send, stat_of
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.observed import Outcome
+from fairlead.aiokit.records import outcome_in, words_of
+from fairlead.core.processes import Outcome
 from fairlead.errors import EngineError
 
 PID_PATIENCE = 2.0
@@ -58,13 +59,10 @@ class Leader:
     def outcome(self) -> Outcome:
         """How the program ended, as its shim recorded it; an empty one when nothing was recorded."""
         if self._outcome is None:
-            words = words_of(f"{self.folder}/exit")
-            if not words or not words[0].isdigit():
-                return Outcome()
-            status = int(words[0])
-            # A shell's $?: 128 + n for a program ended by signal n.
-            killed = 128 < status <= 192
-            self._outcome = Outcome(signal=status - 128) if killed else Outcome(exit_status=status)
+            outcome = outcome_in(self.folder)
+            if outcome == Outcome():
+                return outcome
+            self._outcome = outcome
         return self._outcome
 
     def program(self) -> Stat | None:
@@ -178,12 +176,3 @@ class Leader:
         if stat is not None and self.identity is not None and stat.start_time == self.identity.start_time:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(stat.pid, signal.SIGKILL)
-
-
-def words_of(path: str) -> list[str]:
-    """The words of a record; none when it is not there or cannot be read."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read(256).split()
-    except OSError:
-        return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MOST_BYTES = 4 * 1024 * 1024
 """Bytes of the longest body that is read: a `.env` of a megabyte fits with room."""
@@ -16,8 +16,8 @@ def _absolute(path: str) -> str:
     return path
 
 
-class UpBody(BaseModel):
-    """POST /stacks: which file to bring up, and what its `${env.NAME}` may see."""
+class PlanBody(BaseModel):
+    """POST /plan: which file, and what its `${env.NAME}` may see."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -27,6 +27,95 @@ class UpBody(BaseModel):
     """The text of `.env` beside it, or ""."""
     env: dict[str, str] = Field(default_factory=dict)
     """The variables of the client's environment that the file's text names, and no others."""
+
+
+class UpBody(PlanBody):
+    """POST /stacks: bring that file up."""
+
+    who: Annotated[str, Field(max_length=200)] = ""
+    """What a second `up` that waits for this one is told of who asked: `pid 4711 on pts/3`."""
+
+
+class CancelBody(BaseModel):
+    """POST /stacks/NAME/cancel."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    who: Annotated[str, Field(max_length=200)] = ""
+    """Whose `up` it is, as in `UpBody`; the one of another goes on. "": whoever's it is."""
+
+
+class ScaleBody(BaseModel):
+    """POST /stacks/NAME/scale."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    service: str
+    desired: int = Field(ge=0, le=10_000)
+    """How many instances there should be."""
+
+
+class RestartBody(BaseModel):
+    """POST /stacks/NAME/restart."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    service: str | None = None
+    """None: every service of the stack."""
+
+
+class DrainBody(BaseModel):
+    """POST /stacks/NAME/instances/ID/drain."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    force: bool = False
+    """Also when it is the last that serves."""
+
+
+class ProtectBody(BaseModel):
+    """POST /stacks/NAME/instances/ID/protect."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    on: bool = True
+    """False: no longer protected."""
+
+
+class TerminateBody(BaseModel):
+    """POST /stacks/NAME/instances/ID/terminate."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    now: bool = False
+    """End it before another serves in its place."""
+    decrement: bool = False
+    """Start none in its place: the service's size becomes one less."""
+
+
+class EntryQuery(BaseModel):
+    """GET /stacks/NAME/entry: of a service's release, or of an instance; one of the two."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: str | None = None
+    instance: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> EntryQuery:
+        if (self.service is None) == (self.instance is None):
+            raise ValueError("name a service or an instance")
+        return self
+
+
+class ExplainQuery(BaseModel):
+    """GET /stacks/NAME/explain: which service, at which moment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: str
+    at: str | None = None
+    """ISO 8601 with a zone; None: now."""
 
 
 class EventsQuery(BaseModel):
@@ -40,6 +129,15 @@ class EventsQuery(BaseModel):
     """At most this many, the newest."""
     after: int = Field(default=0, ge=0)
     """Only those with a greater id."""
+
+
+class JobsQuery(BaseModel):
+    """GET /jobs: of all stacks, or of one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stack: str | None = None
+    """Only this one; None: all."""
 
 
 class StatusQuery(BaseModel):

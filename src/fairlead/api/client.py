@@ -1,19 +1,17 @@
-"""The command line's side of the API: the standard library's `http.client` over the daemon's Unix socket.
+"""The command line's side of the API: requests over the daemon's Unix socket (`wire`).
 
-Nothing else is imported, because every command pays for it. Each method is one request. A stream is an iterator of
+Nothing heavy is imported, because every command pays for it. Each method is one request. A stream is an iterator of
 events, `{"type": "progress", ...}` any number of times and `{"type": "result", ...}` last; an error comes as the
 exception it was in the daemon. DaemonUnavailable: nothing answers, or the daemon went away before it was done.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
+from fairlead.api.wire import Exchange, quoted
 from fairlead.errors import DaemonUnavailable, FairleadError, UsageError, from_json
 
 ANSWER = 10.0
@@ -21,6 +19,12 @@ ANSWER = 10.0
 
 SILENCE = 30.0
 """Seconds a stream may be silent; the daemon sends an empty line every 10."""
+
+PLANNING = 120.0
+"""Seconds in which a plan is made: it reads and hashes the source of every service."""
+
+STARTING_JOB = 30.0
+"""Seconds in which a job is started."""
 
 GIVING_UP = 300.0
 """Seconds in which a cancelled `up` has put everything back: draining and stopping take what the file allows them."""
@@ -40,47 +44,111 @@ class Client:
         """The contract of `fairlead status --json`; with explain each instance has an `explanation` too. NotFound."""
         return self._ask("GET", _path("/status", stack=stack, explain=1 if explain else None))
 
-    def up(self, path: str, dotenv: str, env: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """Bring up the file at `path` (absolute); the result is {"stack", "changed", "summary", "urls"}."""
-        return self._stream("POST", "/stacks", {"path": path, "dotenv": dotenv, "env": dict(env)})
+    def up(self, path: str, dotenv: str, env: Mapping[str, str], who: str = "") -> Iterator[dict[str, Any]]:
+        """Bring up the file at `path` (absolute); the result is {"stack", "changed", "summary", "urls"}.
 
-    def cancel(self, stack: str) -> dict[str, Any]:
-        """Give up the running `up`; returns when that is done: {"text"}."""
-        return self._ask("POST", f"/stacks/{quote(stack, safe='')}/cancel", timeout=GIVING_UP)
+        who: what another `up` of the stack, which waits for this one, is told of us: `pid 4711 on pts/3`."""
+        return self._stream("POST", "/stacks", {"path": path, "dotenv": dotenv, "env": dict(env), "who": who})
+
+    def plan(self, path: str, dotenv: str, env: Mapping[str, str]) -> dict[str, Any]:
+        """What `up` of the file at `path` would change: {"stack", "first", "changed", "changes": [{"service", "what",
+        "why"}], "unenforced", "urls"}."""
+        body = {"path": path, "dotenv": dotenv, "env": dict(env)}
+        return self._ask("POST", "/plan", body, timeout=PLANNING)
+
+    def cancel(self, stack: str, who: str = "") -> dict[str, Any]:
+        """Give up the running `up`; returns when that is done: {"text"}. who: as in `up`; another one's goes on."""
+        return self._ask("POST", _place(stack, "cancel"), {"who": who}, timeout=GIVING_UP)
 
     def down(self, stack: str) -> Iterator[dict[str, Any]]:
         """Stop a stack; the result is {"stack", "text"}."""
-        return self._stream("DELETE", f"/stacks/{quote(stack, safe='')}")
+        return self._stream("DELETE", _place(stack))
+
+    def scale(self, stack: str, service: str, desired: int) -> Iterator[dict[str, Any]]:
+        """Set a service's size by hand; the result is {"stack", "service", "desired", "declared", "text"}."""
+        return self._stream("POST", _place(stack, "scale"), {"service": service, "desired": desired})
+
+    def restart(self, stack: str, service: str | None = None) -> Iterator[dict[str, Any]]:
+        """Replace every instance of a service, or of all; the result is {"stack", "changed", "summary", "urls"}."""
+        return self._stream("POST", _place(stack, "restart"), {"service": service})
+
+    def drain(self, stack: str, instance: str, *, force: bool = False) -> dict[str, Any]:
+        """Take an instance out of the load balancer: {"stack", "instance", "text"}. force: also the last one."""
+        return self._ask("POST", _place(stack, "instances", instance, "drain"), {"force": force})
+
+    def give_back(self, stack: str, instance: str) -> dict[str, Any]:
+        """Put a drained instance back into the load balancer: {"stack", "instance", "text"}."""
+        return self._ask("POST", _place(stack, "instances", instance, "return"))
+
+    def protect(self, stack: str, instance: str, on: bool) -> dict[str, Any]:
+        """Keep an instance from being chosen when its service shrinks, or no longer: {"stack", "instance", "text"}."""
+        return self._ask("POST", _place(stack, "instances", instance, "protect"), {"on": on})
+
+    def terminate(
+        self, stack: str, instance: str, *, now: bool = False, decrement: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """End an instance, its replacement first unless `now`; the result is {"stack", "instance", "text"}.
+
+        decrement: without a replacement; the service's size becomes one less."""
+        body = {"now": now, "decrement": decrement}
+        return self._stream("POST", _place(stack, "instances", instance, "terminate"), body)
+
+    def entry(self, stack: str, *, service: str | None = None, instance: str | None = None) -> dict[str, Any]:
+        """How to start a program as the service's release (or the instance) would be started: {"argv", "environment",
+        "working_folder", "user": [uid, gid] or None, "service", "instance", "release"}. Its environment holds secrets.
+        """
+        return self._ask("GET", _path(_place(stack, "entry"), service=service, instance=instance))
 
     def check(self, stack: str) -> dict[str, Any]:
         """What the distribution check needs to know of a stack."""
-        return self._ask("GET", f"/stacks/{quote(stack, safe='')}/check")
+        return self._ask("GET", _place(stack, "check"))
+
+    def explain(self, stack: str, service: str, at: str | None = None) -> dict[str, Any]:
+        """Why a service is as it is, or was at `at` (ISO 8601 with a zone): docs/reference/explain.md. NotFound."""
+        return self._ask("GET", _path(_place(stack, "explain"), service=service, at=at))
 
     def events(self, stack: str | None = None, limit: int = 100, after: int = 0) -> list[dict[str, Any]]:
         """The last `limit` events with an id greater than `after`, oldest first."""
         found = self._ask("GET", _path("/events", stack=stack, limit=limit, after=after)).get("events", [])
         return list(found)
 
+    def jobs(self, stack: str | None = None) -> list[dict[str, Any]]:
+        """The jobs of a stack, or of all. NotFound."""
+        return list(self._ask("GET", _path("/jobs", stack=stack)).get("jobs", []))
+
+    def run_job(self, stack: str, job: str) -> dict[str, Any]:
+        """Start a job now; its run, which goes on by itself. NotFound; UsageError: it runs already."""
+        path = _place(stack, "jobs", job)
+        return dict(self._ask("POST", path, timeout=STARTING_JOB)["run"])
+
+    def run(self, stack: str, id: str) -> dict[str, Any]:
+        """One run with the last lines of its log. NotFound."""
+        return self._ask("GET", _place(stack, "runs", id))
+
     def shutdown(self) -> Iterator[dict[str, Any]]:
         """Stop every stack and the balancer; after the result the daemon exits."""
         return self._stream("POST", "/shutdown")
+
+    def handover(self) -> dict[str, Any]:
+        """End the daemon and nothing else, for another one to take over: {"version", "pid"} of the one that leaves."""
+        return self._ask("POST", "/handover")
 
     def leave(self) -> bool:
         """End the daemon if it has nothing to do; whether it does."""
         return bool(self._ask("POST", "/leave").get("leaves"))
 
-    def _ask(self, method: str, path: str, *, timeout: float = ANSWER) -> dict[str, Any]:
-        with _Request(self._path, method, path, None, timeout) as response:
-            answer = json.loads(response.read())
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float = ANSWER
+    ) -> dict[str, Any]:
+        with _Request(self._path, method, path, body, timeout) as exchange:
+            answer = json.loads(exchange.read())
             if not isinstance(answer, dict):
                 raise ValueError("not an object")
             return answer
 
     def _stream(self, method: str, path: str, body: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        with _Request(self._path, method, path, body, SILENCE) as response:
-            while line := response.readline():
-                if not line.endswith(b"\n"):
-                    break
+        with _Request(self._path, method, path, body, SILENCE) as exchange:
+            for line in exchange.lines():
                 event = json.loads(line) if line.strip() else {}
                 if event.get("type") == "error":
                     raise from_json(event["error"])
@@ -92,26 +160,24 @@ class Client:
 
 
 class _Request:
-    """One request as a context: its response inside, and every way it can fail as an error of ours."""
+    """One request as a context: its answer inside, and every way it can fail as an error of ours."""
 
     def __init__(self, socket_path: str, method: str, path: str, body: dict[str, Any] | None, timeout: float) -> None:
-        self._connection = _UnixConnection(socket_path, timeout)
+        self._exchange = Exchange(socket_path, timeout)
         self._method, self._target, self._timeout = method, path, timeout
         self._body = None if body is None else json.dumps(body).encode()
 
-    def __enter__(self) -> http.client.HTTPResponse:
+    def __enter__(self) -> Exchange:
         try:
-            self._connection.request(self._method, self._target, self._body, {"Content-Type": "application/json"})
-            response = self._connection.getresponse()
-            if response.status >= 400:
-                raise from_json(json.loads(response.read())["error"])
-            return response
+            if self._exchange.ask(self._method, self._target, self._body) >= 400:
+                raise from_json(json.loads(self._exchange.read())["error"])
+            return self._exchange
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._connection.close()
+        self._exchange.close()
         if isinstance(error, FairleadError):
             return
         if isinstance(error, PermissionError):
@@ -123,25 +189,20 @@ class _Request:
         if isinstance(error, TimeoutError):
             why = f"{self._method} {self._target} had no answer for {self._timeout:g} s"
             raise DaemonUnavailable("the daemon does not answer", why, "See logs/daemon.log in its home.") from error
-        if isinstance(error, OSError | http.client.HTTPException):
+        if isinstance(error, OSError):
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise DaemonUnavailable("the daemon does not answer", why) from error
         if isinstance(error, ValueError | KeyError | TypeError):
             why = f"{self._method} {self._target}: {error}"
-            raise FairleadError("the daemon's answer cannot be read", why, "Are both of one version?") from error
+            hint = "Use the version of fairlead that the daemon has: `fairlead status` shows it."
+            raise FairleadError("the daemon's answer cannot be read", why, hint) from error
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._socket_path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._socket_path)
+def _place(stack: str, *words: str) -> str:
+    """`/stacks/STACK/WORD/...`, each part quoted."""
+    return "/".join(["/stacks", *(quoted(word) for word in (stack, *words))])
 
 
 def _path(path: str, **query: str | int | None) -> str:
-    wanted = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(wanted)}" if wanted else path
+    wanted = "&".join(f"{name}={quoted(str(value))}" for name, value in query.items() if value is not None)
+    return f"{path}?{wanted}" if wanted else path

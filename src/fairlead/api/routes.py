@@ -3,11 +3,24 @@
     GET    /version                {"version", "pid"}
     GET    /status?stack=&explain= the contract of `fairlead status --json`
     POST   /stacks                 UpBody -> stream, ending with {"stack", "changed", "summary", "urls"}
-    POST   /stacks/NAME/cancel     {"text"}
+    POST   /plan                   PlanBody -> {"stack", "first", "changed", "changes", "unenforced", "urls"}
+    POST   /stacks/NAME/cancel     CancelBody -> {"text"}
     DELETE /stacks/NAME            stream, ending with {"stack", "text"}
     GET    /stacks/NAME/check      what `fairlead check` needs
+    POST   /stacks/NAME/scale      ScaleBody -> stream, ending with {"stack", "service", "desired", "declared", "text"}
+    POST   /stacks/NAME/restart    RestartBody -> stream, ending as that of `up`
+    GET    /stacks/NAME/entry?service=&instance=    how to start a program there; holds secrets
+    POST   /stacks/NAME/instances/ID/drain          DrainBody -> {"stack", "instance", "text"}
+    POST   /stacks/NAME/instances/ID/return         the same
+    POST   /stacks/NAME/instances/ID/protect        ProtectBody -> the same
+    POST   /stacks/NAME/instances/ID/terminate      TerminateBody -> stream, ending with the same
+    GET    /jobs?stack=            {"jobs": [...]}: docs/reference/jobs.md
+    POST   /stacks/NAME/jobs/JOB   {"stack", "job", "run"}: started by hand; it goes on by itself
+    GET    /stacks/NAME/runs/ID    the run, with the last lines of its log
+    GET    /stacks/NAME/explain?service=&at=        docs/reference/explain.md
     GET    /events?stack=&limit=&after=    {"events": [...]}
     POST   /shutdown               stream; when it has ended, so does the daemon, with status 0
+    POST   /handover               {"version", "pid"}: the daemon ends with status 0, and all it runs goes on
     POST   /leave                  {"leaves"}: the daemon ends if no stack is up and none is being brought up
 
 A stream is NDJSON (see `work`). An error is `{"error": {code, what, why, next, place, detail}}` with status 400, 404,
@@ -27,7 +40,22 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from fairlead.api.bodies import MOST_BYTES, EventsQuery, StatusQuery, UpBody
+from fairlead.api.bodies import (
+    MOST_BYTES,
+    CancelBody,
+    DrainBody,
+    EntryQuery,
+    EventsQuery,
+    ExplainQuery,
+    JobsQuery,
+    PlanBody,
+    ProtectBody,
+    RestartBody,
+    ScaleBody,
+    StatusQuery,
+    TerminateBody,
+    UpBody,
+)
 from fairlead.api.work import Act, LongWork, unexpected
 from fairlead.control.supervisor import Progress, Supervisor, UpRequest
 from fairlead.errors import DeploymentFailed, FairleadError, HomeBusy, NotFound, PortInUse, SpecError, UsageError
@@ -62,9 +90,22 @@ class Api:
                 Route("/stacks", self._up, methods=["POST"]),
                 Route("/stacks/{name}", self._down, methods=["DELETE"]),
                 Route("/stacks/{name}/cancel", self._cancel, methods=["POST"]),
+                Route("/plan", self._plan, methods=["POST"]),
                 Route("/stacks/{name}/check", self._check, methods=["GET"]),
+                Route("/stacks/{name}/scale", self._scale, methods=["POST"]),
+                Route("/stacks/{name}/restart", self._restart, methods=["POST"]),
+                Route("/stacks/{name}/entry", self._entry, methods=["GET"]),
+                Route("/stacks/{name}/instances/{id}/drain", self._drain, methods=["POST"]),
+                Route("/stacks/{name}/instances/{id}/return", self._give_back, methods=["POST"]),
+                Route("/stacks/{name}/instances/{id}/protect", self._protect, methods=["POST"]),
+                Route("/stacks/{name}/instances/{id}/terminate", self._terminate, methods=["POST"]),
+                Route("/stacks/{name}/explain", self._explain, methods=["GET"]),
+                Route("/jobs", self._jobs, methods=["GET"]),
+                Route("/stacks/{name}/jobs/{job}", self._run_job, methods=["POST"]),
+                Route("/stacks/{name}/runs/{id}", self._run, methods=["GET"]),
                 Route("/events", self._events, methods=["GET"]),
                 Route("/shutdown", self._shutdown, methods=["POST"]),
+                Route("/handover", self._handover, methods=["POST"]),
                 Route("/leave", self._leave, methods=["POST"]),
             ],
             exception_handlers={
@@ -84,7 +125,7 @@ class Api:
 
     async def _up(self, request: Request) -> Response:
         body = UpBody.model_validate_json(await _bounded_body(request))
-        wanted = UpRequest(path=body.path, dotenv=body.dotenv, env=body.env)
+        wanted = UpRequest(path=body.path, dotenv=body.dotenv, env=body.env, who=body.who)
         return self._stream(f"up {body.path}", lambda progress: self._supervisor.up(wanted, progress))
 
     async def _down(self, request: Request) -> Response:
@@ -92,10 +133,71 @@ class Api:
         return self._stream(f"down {name}", lambda progress: self._supervisor.down(name, progress))
 
     async def _cancel(self, request: Request) -> Response:
-        return _json(await self._supervisor.cancel(request.path_params["name"]))
+        body = CancelBody.model_validate_json(await _bounded_body(request))
+        return _json(await self._supervisor.cancel(request.path_params["name"], body.who))
 
     async def _check(self, request: Request) -> Response:
         return _json(await self._supervisor.check(request.path_params["name"]))
+
+    async def _plan(self, request: Request) -> Response:
+        body = PlanBody.model_validate_json(await _bounded_body(request))
+        return _json(await self._supervisor.plan(UpRequest(path=body.path, dotenv=body.dotenv, env=body.env)))
+
+    async def _scale(self, request: Request) -> Response:
+        name, body = request.path_params["name"], ScaleBody.model_validate_json(await _bounded_body(request))
+        return self._stream(
+            f"scale {name} {body.service}",
+            lambda progress: self._supervisor.scale(name, body.service, body.desired, progress),
+        )
+
+    async def _restart(self, request: Request) -> Response:
+        name, body = request.path_params["name"], RestartBody.model_validate_json(await _bounded_body(request))
+        return self._stream(
+            f"restart {name} {body.service or ''}",
+            lambda progress: self._supervisor.restart(name, body.service, progress),
+        )
+
+    async def _entry(self, request: Request) -> Response:
+        query = EntryQuery.model_validate(dict(request.query_params))
+        name = request.path_params["name"]
+        return _json(self._supervisor.entry(name, service=query.service, instance=query.instance))
+
+    async def _drain(self, request: Request) -> Response:
+        name, id = _instance_of(request)
+        body = DrainBody.model_validate_json(await _bounded_body(request))
+        return _json(await self._supervisor.drain(name, id, force=body.force))
+
+    async def _give_back(self, request: Request) -> Response:
+        return _json(await self._supervisor.give_back(*_instance_of(request)))
+
+    async def _protect(self, request: Request) -> Response:
+        name, id = _instance_of(request)
+        body = ProtectBody.model_validate_json(await _bounded_body(request))
+        return _json(await self._supervisor.protect(name, id, body.on))
+
+    async def _terminate(self, request: Request) -> Response:
+        name, id = _instance_of(request)
+        body = TerminateBody.model_validate_json(await _bounded_body(request))
+        return self._stream(
+            f"terminate {name} {id}",
+            lambda progress: self._supervisor.terminate(
+                name, id, now=body.now, decrement=body.decrement, progress=progress
+            ),
+        )
+
+    async def _explain(self, request: Request) -> Response:
+        query = ExplainQuery.model_validate(dict(request.query_params))
+        return _json(await self._supervisor.explain(request.path_params["name"], query.service, query.at))
+
+    async def _jobs(self, request: Request) -> Response:
+        query = JobsQuery.model_validate(dict(request.query_params))
+        return _json(self._supervisor.jobs(query.stack))
+
+    async def _run_job(self, request: Request) -> Response:
+        return _json(await self._supervisor.run_job(request.path_params["name"], request.path_params["job"]))
+
+    async def _run(self, request: Request) -> Response:
+        return _json(self._supervisor.run(request.path_params["name"], request.path_params["id"]))
 
     async def _events(self, request: Request) -> Response:
         query = EventsQuery.model_validate(dict(request.query_params))
@@ -110,6 +212,10 @@ class Api:
 
         return self._stream("shutdown", act)
 
+    async def _handover(self, request: Request) -> Response:
+        self._on_shutdown()
+        return _json(self._identity)
+
     async def _leave(self, request: Request) -> Response:
         leaves = self._supervisor.is_idle()
         if leaves:
@@ -118,6 +224,11 @@ class Api:
 
     def _stream(self, name: str, act: Act) -> Response:
         return StreamingResponse(self._work.start(name, act), media_type="application/x-ndjson")
+
+
+def _instance_of(request: Request) -> tuple[str, str]:
+    """The stack and the instance of a route below `/stacks/NAME/instances/ID`."""
+    return request.path_params["name"], request.path_params["id"]
 
 
 async def _bounded_body(request: Request) -> bytes:

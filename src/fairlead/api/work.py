@@ -82,7 +82,7 @@ class _Watcher:
 
     def progress(self, event: dict[str, Any]) -> None:
         if not self._gone and self._queue.qsize() < MOST_WAITING:
-            self._queue.put_nowait({"type": "progress", "service": "", "instance": "", **event})
+            self._queue.put_nowait({"type": "progress", "stack": "", "service": "", "instance": "", **event})
 
     def end(self, last: dict[str, Any]) -> None:
         if not self._gone:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fairlead.cli import output
+from fairlead.cli.names import complete_stack
 from fairlead.cli.options import home_option, json_option, one_stack, stack_option
-from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of, unavailable_because_nothing_runs
-from fairlead.drill.distribution import Judgement, Verdict, check
+from fairlead.cli.session import Session
+
+if TYPE_CHECKING:
+    from fairlead.drill.distribution import Judgement, Verdict
 
 
 @click.command("check", short_help="Are requests shared evenly?")
-@click.argument("name", required=False, metavar="[STACK]")
+@click.argument("name", required=False, metavar="[STACK]", shell_complete=complete_stack)
 @stack_option
 @click.option("--requests", default=100, show_default=True, type=click.IntRange(2, 100_000), help="How many to count.")
 @json_option
@@ -23,18 +28,24 @@ def command(session: Session, name: str | None, stack: str | None, requests: int
 
     On a quiet stack the counts must be equal (50 and 50 for two instances; one more or less where it does not divide).
     With other traffic, which is told, they must lie within the spread that chance allows. The path is the service's
-    health check's; it must answer with the codes of its matcher. Exit status 1 when something does not hold.
+    health check's; it must answer with the codes of its matcher.
 
     \b
     Examples:
       fairlead check
       fairlead check shop --requests 1000
       fairlead check --json
+
+    \b
+    Exit status:
+      0    it holds
+      1    something does not hold, or nothing runs
+      2    no such stack
     """
-    client = session.daemon_if_needed()
-    if client is None:
-        raise unavailable_because_nothing_runs(session.home)
-    meant = choose_stack(stacks_of(client), one_stack(name, stack), stack_here())
+    from fairlead.drill.distribution import check
+
+    client = session.running()
+    meant = session.stack(client, one_stack(name, stack))
     verdict = check(lambda: client.check(meant), requests)
     if as_json:
         output.json(verdict.to_json())

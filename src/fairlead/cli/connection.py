@@ -11,12 +11,16 @@ import functools
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from fairlead import __version__
 from fairlead.api.client import Client
 from fairlead.cli import output
 from fairlead.core.layout import Layout
 from fairlead.errors import DaemonUnavailable
+
+if TYPE_CHECKING:
+    from fairlead.cli.systemd import Systemd
 
 PATIENCE = 5.0
 """Seconds to wait for a daemon that holds the lock but does not answer."""
@@ -37,7 +41,10 @@ def reach(layout: Layout, *, start: bool) -> Client | None:
     None: no daemon runs, nothing should run, and `start` is false. DaemonUnavailable says what was awaited.
     """
     client = Client(layout.api_socket)
-    if _answers(client) or _comes_back(client, layout):
+    if _answers(client):
+        return client
+    _refuse_moved(layout)
+    if _comes_back(client, layout):
         return client
     from fairlead.cli.record import something_should_run
 
@@ -60,7 +67,27 @@ def _answers(client: Client) -> bool:
 @functools.cache
 def _note_version(version: str) -> None:
     """Once in a run, however often the daemon is reached."""
-    output.note(f"note: the daemon is fairlead {output.cell(version)}, this command is {__version__}")
+    known = f"note: the daemon is fairlead {output.cell(version)}, this command is {__version__}"
+    output.note(f"{known}; `fairlead daemon upgrade` changes that, and what runs goes on")
+
+
+def _refuse_moved(layout: Layout) -> None:
+    """A second daemon at the old place of a home that was moved under its daemon would end what the first one runs."""
+    from fairlead.cli.processes import open_files, processes_of
+
+    name = os.path.basename(layout.lock)
+    for process in processes_of(layout.home):
+        locks = [path for path in open_files(process.pid) if os.path.basename(path).split(" ")[0] == name]
+        if process.kind == "daemon" and locks and layout.lock not in locks:
+            moved = os.path.dirname(locks[0])
+            deleted = locks[0].endswith(" (deleted)")
+            raise DaemonUnavailable(
+                f"the home {layout.home} was {'deleted' if deleted else 'moved'} while its daemon runs",
+                f"the {process} has it open" + ("" if deleted else f" as {moved}"),
+                ("" if deleted else f"Move it back (`mv {moved} {layout.home}`), or end everything: ")
+                + "`fairlead down --all`"
+                + (" ends what still runs." if deleted else ""),
+            )
 
 
 def _comes_back(client: Client, layout: Layout) -> bool:
@@ -81,15 +108,19 @@ def _comes_back(client: Client, layout: Layout) -> bool:
                 "the daemon does not answer",
                 f"{who}, but nothing answered on {layout.api_socket} for {PATIENCE:g} s",
                 f"Look into {layout.daemon_log}; end that process, and the next command starts a new daemon.",
-                detail=_tail(layout.daemon_log, 0),
+                detail=tail(layout.daemon_log, 0),
             )
         time.sleep(PACE)
     return False
 
 
 def _start(client: Client, layout: Layout) -> None:
-    from fairlead.cli import keeper
+    from fairlead.cli import keeper, systemd
 
+    manager = systemd.keeping(layout.home)
+    if manager is not None:
+        _start_by_systemd(client, manager)
+        return
     written = os.path.getsize(layout.daemon_log) if os.path.exists(layout.daemon_log) else 0
     process = keeper.start(layout, sys.executable, os.environ)
     deadline = time.monotonic() + STARTING
@@ -104,7 +135,7 @@ def _start(client: Client, layout: Layout) -> None:
                 "the daemon does not start",
                 f"it ended with status {process.returncode}",
                 f"See {layout.daemon_log}.",
-                detail=_tail(layout.daemon_log, written),
+                detail=tail(layout.daemon_log, written),
             )
         time.sleep(PACE)
     keeper.end(process)
@@ -112,11 +143,24 @@ def _start(client: Client, layout: Layout) -> None:
         "the daemon does not start",
         f"it gave no answer on {layout.api_socket} for {STARTING:g} s",
         f"See {layout.daemon_log}.",
-        detail=_tail(layout.daemon_log, written),
+        detail=tail(layout.daemon_log, written),
     )
 
 
-def _tail(path: str, start: int) -> str:
+def _start_by_systemd(client: Client, manager: Systemd) -> None:
+    """It has a unit for this home: what it starts it also keeps, and brings back after a reboot."""
+    from fairlead.cli.unit import NAME
+
+    manager.ask("start", NAME)
+    deadline = time.monotonic() + STARTING
+    while not _answers(client):
+        if time.monotonic() > deadline:
+            why = f"systemd started it, and it gave no answer for {STARTING:g} s"
+            raise DaemonUnavailable("the daemon does not start", why, f"See {manager.journal}.")
+        time.sleep(PACE)
+
+
+def tail(path: str, start: int) -> str:
     """The last lines that were written to `path` after byte `start`."""
     try:
         with open(path, "rb") as file:

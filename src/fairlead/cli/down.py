@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import click
 
 from fairlead.api.client import Client
 from fairlead.cli import output
 from fairlead.cli.follow import follow
+from fairlead.cli.names import complete_stack
 from fairlead.cli.options import home_option, one_stack, stack_option
 from fairlead.cli.processes import kill, processes_of, wait_until_gone
 from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of
@@ -25,7 +27,7 @@ KILLING = 5.0
 
 
 @click.command("down", short_help="Stop a stack, or everything.")
-@click.argument("name", required=False, metavar="[STACK]")
+@click.argument("name", required=False, metavar="[STACK]", shell_complete=complete_stack)
 @stack_option
 @click.option("--all", "everything", is_flag=True, help="Stop every stack of the home, HAProxy and the daemon.")
 @home_option
@@ -40,6 +42,13 @@ def command(session: Session, name: str | None, stack: str | None, everything: b
       fairlead down                (the stack of ./fairlead.yaml, or the only one)
       fairlead down shop
       fairlead down --all
+
+    \b
+    Exit status:
+      0    it is down, or nothing ran
+      1    not everything has ended; the error names what is left
+      2    no such stack, or it is not clear which one is meant
+      130  interrupted; the daemon goes on stopping it
     """
     asked = one_stack(name, stack)
     if everything and asked:
@@ -54,9 +63,11 @@ def command(session: Session, name: str | None, stack: str | None, everything: b
 
 def _one(session: Session, asked: str | None) -> int:
     client = session.daemon_if_needed()
+    names = [] if client is None else stacks_of(client)
+    if not names and asked:
+        raise NotFound(f"there is no stack '{output.cell(asked)}'", "no stack is up in this home", "fairlead status")
     if client is None:
         return _nothing(session)
-    names = stacks_of(client)
     if not names:
         output.note(f"no stack is up in {output.cell(session.home)}")
         return _none_left()
@@ -94,7 +105,7 @@ def _everything(session: Session) -> int:
 
     # Over before its last word came through: it had ended everything, and itself.
     with contextlib.suppress(_Over):
-        follow(reach, lambda client: client.shutdown())
+        follow(reach, lambda client: client.shutdown(), said=_of_which_stack)
     left = wait_until_gone(session.home, ENDING)
     if left:
         output.note(f"killing what does not end: {', '.join(map(str, left))}")
@@ -132,6 +143,12 @@ def _nothing(session: Session) -> int:
 def _none_left() -> int:
     output.next_commands("fairlead up", "fairlead down --all (ends the daemon too)")
     return 0
+
+
+def _of_which_stack(event: dict[str, Any]) -> str:
+    """A step of several stacks' end, with the name of the one it is of."""
+    stack, text = str(event.get("stack") or ""), str(event.get("text", ""))
+    return text if not stack or stack in text.split() else f"{stack}: {text}"
 
 
 class _Over(Exception):

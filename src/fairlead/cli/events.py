@@ -9,8 +9,8 @@ import click
 
 from fairlead.cli import output
 from fairlead.cli.options import home_option, json_option, stack_option
-from fairlead.cli.session import Session
-from fairlead.errors import DaemonUnavailable
+from fairlead.cli.session import Session, stacks_of
+from fairlead.errors import DaemonUnavailable, NotFound
 
 PACE = 0.5
 """Seconds between two looks with --follow."""
@@ -26,7 +26,8 @@ PACE = 0.5
 def command(session: Session, stack: str | None, limit: int, follow: bool, as_json: bool) -> None:
     """Print the newest events, oldest first: launches, health, replacements, deployments, each with its reason.
 
-    Without --stack those of every stack. With --json and --follow together, one object a line.
+    Without --stack those of every stack, also of stacks that are down. With --json one object, {"events": [...]}; with
+    --json and --follow one object a line, as they happen.
 
     \b
     Examples:
@@ -34,8 +35,17 @@ def command(session: Session, stack: str | None, limit: int, follow: bool, as_js
       fairlead events --stack shop --limit 200
       fairlead events --follow
       fairlead events --json | jq '.events[].text'
+      fairlead events --follow --json | jq --unbuffered -r .kind
+
+    \b
+    Exit status:
+      0    done, also when there are no events
+      2    nothing is known of that stack
+      130  --follow was ended by Ctrl-C
     """
     found = _ask(session, stack, limit, 0)
+    if not found and stack:
+        _refuse_unknown(session, stack)
     if as_json and not follow:
         output.json({"events": found})
         return
@@ -58,6 +68,16 @@ def _ask(session: Session, stack: str | None, limit: int, after: int) -> list[di
     from fairlead.cli.record import events
 
     return events(session.layout.database, stack, limit, after)
+
+
+def _refuse_unknown(session: Session, stack: str) -> None:
+    """Nothing is known of it: NotFound, unless it is there."""
+    client = session.daemon_if_needed()
+    names = [] if client is None else stacks_of(client)
+    if stack not in names:
+        here = ", ".join(map(output.cell, names)) or "none that is up"
+        why = f"no event of it is kept, and this home has {here}"
+        raise NotFound(f"there is no stack '{output.cell(stack)}'", why, "fairlead events")
 
 
 def _show(found: list[dict[str, Any]], as_json: bool, last: int) -> int:

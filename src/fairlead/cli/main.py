@@ -10,24 +10,33 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from fairlead import __version__
 from fairlead.cli import output
+from fairlead.cli.manual import with_see_also
 from fairlead.cli.options import home_option
 from fairlead.cli.session import Session
 from fairlead.errors import FairleadError, UsageError
 
-COMMANDS = ("up", "down", "status", "logs", "events", "check", "daemon")
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+COMMANDS = (
+    "init", "up", "plan", "down", "status", "scale", "restart", "instance", "logs", "events",
+    "explain", "check", "exec", "run", "jobs", "schema", "completion", "daemon",
+)  # fmt: skip
 """In the order of `--help`: `NAME` is `command` in `fairlead/cli/NAME.py`."""
 
 EXIT_STATUSES = """\b
 Exit status:
   0    done
   1    it failed, or (check) it does not hold
-  2    the request makes no sense: usage, an invalid file, no such stack
+  2    the request makes no sense: usage, an invalid file, no such stack; (plan --exit-code) there are changes
   3    another daemon holds the home (daemon)
+  126  (exec, run) the command cannot be run; 127: it is not there; otherwise the status is the command's own
   130  interrupted by Ctrl-C
   141  nobody reads the output any more
 """
@@ -39,10 +48,19 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Bash shows names alone: what is beside them would have to be imported from every command.
+        if incomplete.startswith("-") or not os.environ.get("_FAIRLEAD_COMPLETE", "").startswith("bash"):
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             found = import_module(f"fairlead.cli.{cmd_name}").command
             assert isinstance(found, click.Command)
+            found.epilog = with_see_also(cmd_name, found.epilog)
             return found
         return None
 
@@ -85,6 +103,11 @@ def fairlead(ctx: click.Context) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit status. Whatever goes wrong is printed here, on stderr."""
+    if os.environ.get("_FAIRLEAD_COMPLETE"):
+        # A shell asks what could come next (`fairlead completion`).
+        from fairlead.cli.completion import answer
+
+        return answer()
     output.never_fail_to_encode()
     try:
         status = fairlead.main(arguments, prog_name="fairlead", standalone_mode=False, obj=Session())

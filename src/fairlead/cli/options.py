@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from fairlead.cli.names import complete_stack
 from fairlead.cli.session import Session
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -34,6 +35,7 @@ def stack_option(command: Decorated) -> Decorated:
     return click.option(
         "--stack",
         metavar="NAME",
+        shell_complete=complete_stack,
         help="The stack. Default: that of ./fairlead.yaml, else the only one there is.",
     )(command)
 

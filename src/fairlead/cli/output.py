@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterable
 from typing import IO, Any
 
 from fairlead.core.printable import printable
@@ -64,6 +65,14 @@ def note(text: str) -> None:
 def next_commands(*commands: str) -> None:
     """The next useful commands, after what was done."""
     note(paint(f"next: {'  |  '.join(commands)}", "dim", on=coloured(sys.stderr)))
+
+
+def not_enforced(keys: Iterable[Any], engine: Any = "") -> list[str]:
+    """What of the file is accepted and has no effect here, one line each."""
+    return [
+        f"not enforced by engine {cell(engine)}: {cell(key)}" if engine else f"not enforced: {cell(key)}"
+        for key in keys
+    ]
 
 
 def error(problem: FairleadError) -> None:

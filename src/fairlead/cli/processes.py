@@ -81,6 +81,17 @@ def _kind(pid: int, home: str) -> str:
     return "daemon" if b"fairlead" in programs and b"daemon" in programs else ""
 
 
+def open_files(pid: int) -> list[str]:
+    """The paths of the files that a process has open, as the kernel names them: one that was removed ends in
+    ` (deleted)`. Nothing when it is gone or another user's."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
+
+
 def wait_until_gone(home: str, seconds: float) -> list[Process]:
     """Wait until no process of the home is left, at most `seconds`; what is left then."""
     deadline = time.monotonic() + seconds

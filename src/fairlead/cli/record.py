@@ -25,7 +25,7 @@ def something_should_run(database: str) -> bool:
     if not os.path.exists(database):
         return False
     try:
-        with _open(database) as db:
+        with opened(database) as db:
             wanted = db.execute("SELECT EXISTS (SELECT 1 FROM stacks WHERE wanted = 'up')").fetchone()[0]
             return bool(wanted or db.execute("SELECT EXISTS (SELECT 1 FROM instances WHERE NOT ended)").fetchone()[0])
     except sqlite3.Error:
@@ -43,15 +43,79 @@ def events(database: str, stack: str | None, limit: int, after: int) -> list[dic
         " ORDER BY id DESC LIMIT ?"
     )
     try:
-        with _open(database) as db:
+        with opened(database) as db:
             rows = db.execute(asked, (after, stack, stack, limit)).fetchall()
     except sqlite3.Error:
         return []
     return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows)]
 
 
+def schema(database: str) -> int:
+    """The number of the database's schema; 0 when it is not there or cannot be read."""
+    import sqlite3
+
+    try:
+        with opened(database) as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def place(database: str) -> str | None:
+    """Where the home lay when a daemon last ran in it; None when it does not say."""
+    import sqlite3
+
+    try:
+        with opened(database) as db:
+            row = db.execute("SELECT value FROM facts WHERE name = 'home'").fetchone()
+    except sqlite3.Error:
+        return None
+    return str(row[0]) if row else None
+
+
+def daemon_starts(database: str, limit: int) -> list[dict[str, str]]:
+    """When daemons took over this home, newest first: {"at", "text"}; nothing when it cannot be read."""
+    import sqlite3
+
+    asked = "SELECT at, text FROM events WHERE kind = 'daemon_started' ORDER BY id DESC LIMIT ?"
+    try:
+        with opened(database) as db:
+            return [{"at": at, "text": text} for at, text in db.execute(asked, (limit,))]
+    except sqlite3.Error:
+        return []
+
+
+class Kept:
+    """The decisions of a home whose daemon does not run, as `control.explain` asks for them. StoreError."""
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+
+    def decisions(self, stack: str | None, limit: int, until: str | None = None) -> list[dict[str, Any]]:
+        """As `Store.decisions`."""
+        from fairlead.store import journal
+
+        with self._reading() as db:
+            return journal.decisions(db, stack, limit, until)
+
+    def first_decision(self, stack: str) -> str | None:
+        """As `Store.first_decision`."""
+        from fairlead.store import journal
+
+        with self._reading() as db:
+            return journal.first_decision(db, stack)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        from fairlead.store.connection import explained
+
+        with explained("the decisions cannot be read", self._database), opened(self._database) as db:
+            yield db
+
+
 @contextmanager
-def _open(database: str) -> Iterator[sqlite3.Connection]:
+def opened(database: str) -> Iterator[sqlite3.Connection]:
+    """The database, to be read only. sqlite3.Error when it is not there or cannot be read."""
     import sqlite3
 
     # With a log beside it the file needs its shared memory, which a daemon left too. Without one nothing is pending,

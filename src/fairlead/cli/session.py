@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
-from fairlead.api.client import Client
 from fairlead.core.layout import Layout, layout_of
 from fairlead.core.printable import printable
 from fairlead.errors import DaemonUnavailable, NotFound, UsageError
+
+if TYPE_CHECKING:  # completion needs names only, and http.client takes 15 ms
+    from fairlead.api.client import Client
 
 FILE = "fairlead.yaml"
 
@@ -53,6 +56,17 @@ class Session:
         from fairlead.cli.connection import reach
 
         return reach(self.layout, start=False)
+
+    def running(self) -> Client:
+        """The client of a daemon that runs, or should. DaemonUnavailable: nothing does, and there is nothing to ask."""
+        client = self.daemon_if_needed()
+        if client is None:
+            raise unavailable_because_nothing_runs(self.home)
+        return client
+
+    def stack(self, client: Client, asked: str | None) -> str:
+        """The stack that is meant; see `choose_stack`."""
+        return choose_stack(stacks_of(client), asked, stack_here())
 
 
 def default_home() -> str:

@@ -1,74 +1,112 @@
-"""The status as a table for people: the contract of `status --json`, with explanations, comes in; lines go to stdout,
-hints to stderr.
+"""The status as a table for people: the contract of `status --json`, with explanations, comes in; lines come out, and
+what to do next.
 
-Columns are as wide as they must be; a reason gets a line of its own, since it is a sentence.
+Pure: the time and the use of colour are arguments. Columns are as wide as they must be; a reason gets a line of its
+own, since it is a sentence.
 """
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
-from fairlead.cli.output import cell, coloured, data, duration, next_commands, note, paint
+from fairlead.cli.output import cell, duration, not_enforced, paint
 
 HEALTH = {"healthy": "green", "unhealthy": "red", "initial": "yellow", "draining": "yellow", "unused": "dim"}
 HEADINGS = ("INSTANCE", "STATE", "HEALTH", "RELEASE", "ZONE", "UPTIME", "PID", "ADDRESS")
 HEALTH_COLUMN = HEADINGS.index("HEALTH")
 
 
-def draw(answer: dict[str, Any], home: str) -> None:
-    """Print it. `answer` is the status contract."""
-    colour, now = coloured(sys.stdout), datetime.now(UTC)
-    for stack in answer["stacks"]:
-        _draw_stack(stack, now, colour)
+def table(answer: dict[str, Any], now: datetime, *, colour: bool) -> list[str]:
+    """Its lines. answer: the status contract, with explanations."""
+    lines = [line for stack in answer["stacks"] for line in _stack(stack, now, colour)]
     for node in answer["balancer"]["nodes"]:
-        data(f"balancer: HAProxy {cell(node['version'])}, {_pid(node)}, {cell(node['state'])}")
+        lines.append(f"balancer: HAProxy {cell(node['version'])}, {_pid(node)}, {cell(node['state'])}")
+        if node.get("problem"):
+            lines.append(f"  {cell(node['problem'])}")
     daemon = answer["daemon"]
-    data(f"daemon: fairlead {cell(daemon['version'])}, {_pid(daemon)}" if daemon else "daemon: none")
+    lines.append(f"daemon: fairlead {cell(daemon['version'])}, {_pid(daemon)}" if daemon else "daemon: none")
+    return lines
+
+
+def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
+    """Commands that are useful now."""
     if not answer["stacks"]:
-        note(f"no stack is up in {cell(home)}")
-        next_commands("fairlead up PATH")
-    elif all(_healthy(stack) for stack in answer["stacks"]):
-        next_commands("fairlead check", "fairlead logs --follow", "fairlead down")
-    else:
-        next_commands("fairlead events", "fairlead logs")
+        return ("fairlead up PATH",)
+    if all(_healthy(stack) for stack in answer["stacks"]):
+        return ("fairlead check", "fairlead logs --follow", "fairlead down")
+    return ("fairlead events", "fairlead logs")
 
 
-def _draw_stack(stack: dict[str, Any], now: datetime, colour: bool) -> None:
-    data(f"{paint(cell(stack['name']), 'bold', on=colour)}  (engine {cell(stack['engine'])})")
+def _stack(stack: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
+    yield f"{paint(cell(stack['name']), 'bold', on=colour)}  (engine {cell(stack['engine'])})"
     for listener in stack["listeners"]:
-        data(f"  {cell(listener['url'])}  {cell(listener['protocol'])}")
+        yield f"  {cell(listener['url'])}  {cell(listener['protocol'])}"
         if why := listener.get("explanation"):
-            data(f"    {paint('closed', 'red', on=colour)}: {cell(why)}")
+            yield f"    {paint('closed', 'red', on=colour)}: {cell(why)}"
     for service in stack["services"]:
-        _draw_service(service, now, colour)
-    data("")
+        yield from _service(service, now, colour)
+    if jobs := stack.get("jobs"):
+        yield f"  jobs: {cell(jobs)}  (`fairlead jobs` shows their runs)"
+    for alarm in stack.get("alarms") or ():
+        yield f"  {paint('alarm', 'red', on=colour)}: {cell(alarm['text'])}"
+    for line in not_enforced(stack.get("unenforced") or (), stack["engine"]):
+        yield f"  {line}"
+    yield ""
 
 
-def _draw_service(service: dict[str, Any], now: datetime, colour: bool) -> None:
+def _service(service: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
     instances = service["instances"]
-    serving = sum(instance["health"] == "healthy" and instance["state"] == "in_service" for instance in instances)
-    release = "no release" if service["release"] is None else f"release {cell(service['release'])}"
-    size = f"{serving} of {cell(service['desired'])} healthy"
-    limits = f"min {cell(service['min'])}, max {cell(service['max'])}"
-    data(f"  {paint(cell(service['name']), 'bold', on=colour)}  {release}, {size} ({limits})")
+    yield f"  {paint(cell(service['name']), 'bold', on=colour)}  {_release(service)}, {_size(service)}"
+    # Why it has not as many as it should: what it waits for.
+    if why := service.get("explanation"):
+        yield f"    {cell(why)}"
     if not instances:
         return
     rows = [_row(instance, now) for instance in instances]
     widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
-    data(f"    {_line(HEADINGS, widths, '')}")
+    yield f"    {_line(HEADINGS, widths, '')}"
     for row, instance in zip(rows, instances, strict=True):
-        data(f"    {_line(row, widths, HEALTH.get(instance['health'], '') if colour else '')}")
+        yield f"    {_line(row, widths, HEALTH.get(instance['health'], '') if colour else '')}"
         why = ": ".join(cell(instance[key]) for key in ("reason", "description") if instance[key])
-        for line in (why, cell(instance.get("explanation") or "")):
+        for line in (why, cell(instance.get("explanation") or ""), _marks(instance)):
             if line:
-                data(f"      {line}")
+                yield f"      {line}"
+
+
+def _release(service: dict[str, Any]) -> str:
+    worker = "" if service.get("serves", True) else "worker, "
+    return worker + ("no release" if service["release"] is None else f"release {cell(service['release'])}")
+
+
+def _size(service: dict[str, Any]) -> str:
+    """`3 of 4 healthy (4, set by hand; the file says 2)`."""
+    ready = sum(one["health"] == "healthy" and one["state"] == "in_service" for one in service["instances"])
+    healthy = "healthy" if service.get("serves", True) else "running"
+    desired, declared = service["desired"], service.get("declared")
+    if declared is not None and declared != desired and service["release"] is not None:
+        limits = f"{cell(desired)}, set by hand; the file says {cell(declared)}"
+    else:
+        limits = f"min {cell(service['min'])}, max {cell(service['max'])}"
+    return f"{ready} of {cell(desired)} {healthy} ({limits})"
+
+
+def _marks(instance: dict[str, Any]) -> str:
+    """What was done to it by hand, and what is to come of it."""
+    marks = []
+    if instance.get("drained"):
+        marks.append("drained by hand: it gets no new request")
+    if instance.get("protected"):
+        marks.append("protected from scale-in")
+    if condemned := instance.get("condemned"):
+        marks.append(f"to be replaced: {cell(condemned)}" if isinstance(condemned, str) else "to be replaced")
+    return "; ".join(marks)
 
 
 def _row(instance: dict[str, Any], now: datetime) -> tuple[str, ...]:
     def shown(key: str) -> str:
-        return "-" if instance[key] is None else cell(instance[key])
+        return "-" if instance[key] in (None, "") else cell(instance[key])
 
     described = map(shown, ("id", "state", "health", "release", "zone"))
     return (*described, _uptime(instance["started_at"], now), shown("pid"), shown("address"))

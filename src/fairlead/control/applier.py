@@ -12,12 +12,15 @@ from functools import singledispatchmethod
 
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal
+from fairlead.control.runs import Runs
 from fairlead.core import plan as plans
 from fairlead.core.desired import StackRecord
 from fairlead.core.launch import Surroundings, start_of
 from fairlead.core.layout import Layout
 from fairlead.core.lifecycle import advance
-from fairlead.core.observed import InstanceRecord, Outcome
+from fairlead.core.model import Release
+from fairlead.core.observed import InstanceRecord
+from fairlead.core.processes import Outcome
 from fairlead.core.traffic import Routing, Target
 from fairlead.engines.base import Engine, LaunchOrder
 from fairlead.errors import EngineError, NotFound
@@ -39,9 +42,11 @@ class Applier:
         clock: Clock,
         layout: Layout,
         around: Surroundings,
+        runs: Runs,
     ) -> None:
         self._stack, self._store, self._engine, self._balancer = stack, store, engine, balancer
         self._journal, self._clock, self._layout, self._around = journal, clock, layout, around
+        self._runs = runs
         self.configured: Routing | None = None
         """The routing that the balancer last accepted for this stack."""
 
@@ -67,7 +72,7 @@ class Applier:
             number=action.number,
             release=action.release,
             zone=action.zone,
-            address=self._engine.reserve(self._stack, action.instance, release.address, taken),
+            address=self._address(action.instance, release, taken),
             state="pending",
             boot=self._clock.boot,
             launched_at=self._clock.now(),
@@ -97,7 +102,9 @@ class Applier:
     @apply.register
     async def _(self, action: plans.Admit) -> None:
         record = self._record(action.instance)
-        await self._balancer.admit(f"{self._stack}.{record.service}", record.id)
+        if record.serves:
+            await self._balancer.admit(f"{self._stack}.{record.service}", record.id)
+            record = self._record(action.instance)  # a command may have marked it meanwhile
         if record.state == "pending":
             now = self._clock.now()
             self._store.save_instance(advance(record, "admit", now))
@@ -115,7 +122,8 @@ class Applier:
         retired = advance(record, "retire", self._clock.now(), why=action.reason, failed_start=action.failed_start)
         self._store.save_instance(retired)
         self._tell("terminating", record, f"{record.id} terminating: {action.reason}")
-        await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
+        if record.serves:
+            await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
 
     @apply.register
     async def _(self, action: plans.Drain) -> None:
@@ -123,9 +131,45 @@ class Applier:
         await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
 
     @apply.register
+    async def _(self, action: plans.Restore) -> None:
+        record = self._record(action.instance)
+        await self._balancer.restore(f"{self._stack}.{record.service}", record.id)
+
+    @apply.register
+    async def _(self, action: plans.Condemn) -> None:
+        record = self._record(action.instance)
+        self._store.save_instance(replace(record, condemned=action.reason))
+        self._tell("condemned", record, f"{record.id} is to be replaced: {action.reason}")
+
+    @apply.register
+    async def _(self, action: plans.StartRun) -> None:
+        await self._runs.start(action)
+
+    @apply.register
+    async def _(self, action: plans.SkipJob) -> None:
+        self._runs.skip(action)
+
+    @apply.register
+    async def _(self, action: plans.LaunchRun) -> None:
+        await self._runs.launch(action)
+
+    @apply.register
+    async def _(self, action: plans.StopRun) -> None:
+        await self._runs.stop(action)
+
+    @apply.register
+    async def _(self, action: plans.KillRun) -> None:
+        await self._runs.kill(action)
+
+    @apply.register
+    async def _(self, action: plans.EndRun) -> None:
+        await self._runs.end(action)
+
+    @apply.register
     async def _(self, action: plans.Deregister) -> None:
         record = self._record(action.instance)
-        await self._balancer.deregister(f"{self._stack}.{record.service}", record.id)
+        if record.serves:
+            await self._balancer.deregister(f"{self._stack}.{record.service}", record.id)
         self._store.save_instance(advance(record, "deregister", self._clock.now()))
 
     @apply.register
@@ -143,7 +187,7 @@ class Applier:
     @apply.register
     async def _(self, action: plans.End) -> None:
         record = self._record(action.instance)
-        await self._engine.clear(self._stack, record.id)
+        await self._engine.clear(self._stack, record.id, failed_start=record.failed_start, why=record.why)
         self._store.save_instance(advance(record, "end", self._clock.now(), outcome=action.outcome))
         how = str(action.outcome)
         if action.outcome == Outcome() and record.why.startswith("ended"):
@@ -179,7 +223,13 @@ class Applier:
             why = str(error)
             self._store.save_instance(advance(record, "retire", self._clock.now(), why=why, failed_start=True))
             return
-        await self._register(record)
+        if record.serves:
+            await self._register(record)
+
+    def _address(self, instance: str, release: Release, taken: frozenset[str]) -> str:
+        if release.address == "none":
+            return ""
+        return self._engine.reserve(self._stack, instance, release.address, taken)
 
     async def _register(self, record: InstanceRecord) -> None:
         group = f"{self._stack}.{record.service}"
@@ -206,8 +256,8 @@ def targets_of(wanted: StackRecord, records: tuple[InstanceRecord, ...]) -> tupl
             id=record.id,
             number=record.number,
             address=record.address,
-            mode=modes[record.state],  # type: ignore[arg-type]
+            mode="draining" if record.drained else modes[record.state],  # type: ignore[arg-type]
         )
         for record in records
-        if record.deregistered_at is None
+        if record.serves and record.deregistered_at is None
     )

@@ -23,7 +23,8 @@ from fairlead.store.database import Store
 log = logging.getLogger("fairlead")
 
 Progress = Callable[[dict[str, Any]], None]
-"""Takes {"text": one line for people, "service": name or "", "instance": id or "", "kind": the event's}."""
+"""Takes {"text": one line for people, "stack": name, "service": name or "", "instance": id or "", "kind": the event's
+kind}."""
 
 _STACK_RECORD: TypeAdapter[StackRecord] = TypeAdapter(StackRecord)
 _OBSERVED: TypeAdapter[Observed] = TypeAdapter(Observed)
@@ -71,7 +72,7 @@ class Journal:
 
     def _tell(self, stack: str, kind: str, text: str, service: str, instance: str) -> None:
         for tell in self._followers.get(stack, ()):
-            tell({"text": text, "service": service, "instance": instance, "kind": kind})
+            tell({"stack": stack, "text": text, "service": service, "instance": instance, "kind": kind})
 
     def _keep(self, write: Callable[[], object]) -> None:
         try:

@@ -6,22 +6,30 @@ The only memory kept here is since when a target has been down, and which health
 from __future__ import annotations
 
 from fairlead.control.clock import Clock
+from fairlead.control.runs import Runs
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import TargetHealth, explain, target_health
 from fairlead.core.model import HealthCheck
-from fairlead.core.observed import Instance, InstanceRecord, Observed, Process
+from fairlead.core.observed import Instance, InstanceRecord, Observed
+from fairlead.core.processes import Process
 from fairlead.core.reconcile import service_of
 from fairlead.core.traffic import BalancerReport, Routing, TargetReport
 from fairlead.engines.base import Engine
 from fairlead.haproxy.base import Balancer
 from fairlead.store.database import Store
 
+WEIGHING = 5.0
+"""Seconds between two looks at the memory of instances."""
+
 
 class Observer:
     """Of one stack."""
 
-    def __init__(self, stack: str, store: Store, engine: Engine, balancer: Balancer, clock: Clock) -> None:
+    def __init__(self, stack: str, store: Store, engine: Engine, balancer: Balancer, clock: Clock, runs: Runs) -> None:
         self._stack, self._store, self._engine, self._balancer, self._clock = stack, store, engine, balancer, clock
+        self._runs = runs
+        self._oversize_at: dict[str, float] = {}
+        self._weighed_at = float("-inf")
         self._unhealthy_at: dict[str, float] = {}
         self._told: dict[str, TargetHealth] = {}
 
@@ -30,6 +38,7 @@ class Observer:
         outside and not in the store is nobody's."""
         sightings = {seen.id: seen.process for seen in await self._engine.observe() if seen.stack == self._stack}
         report = await self._balancer.observe()
+        await self._weigh(wanted)
         return self._judge(wanted, configured, sightings, report)
 
     def _judge(
@@ -43,7 +52,16 @@ class Observer:
             target = targets.get((f"{self._stack}.{record.service}", record.id))
             process = sightings.get(record.id) if record.boot == self._clock.boot else Process(alive=False)
             unhealthy_at = self._since(record, target, now, known=report.known)
-            instances.append(Instance(record=record, process=process, target=target, unhealthy_at=unhealthy_at))
+            instances.append(
+                Instance(
+                    record=record,
+                    process=process,
+                    target=target,
+                    unhealthy_at=unhealthy_at,
+                    oversize_at=self._oversize_at.get(record.id),
+                )
+            )
+        ran, due = self._runs.observe(sightings, wanted)
         deployment = wanted.deployment
         # Another boot's seconds say nothing now: they would hide every failed start of this one.
         runs = deployment is not None and deployment.status == "in_progress" and deployment.boot == self._clock.boot
@@ -51,7 +69,9 @@ class Observer:
         services = wanted.desired.stack.services
         return Observed(
             instances=tuple(instances),
-            strangers=tuple(sorted(set(sightings) - {record.id for record in records})),
+            strangers=tuple(
+                sorted(set(sightings) - {record.id for record in records} - {run.record.id for run in ran})
+            ),
             balancer_known=report.known,
             routing=configured,
             starts=tuple(
@@ -64,8 +84,28 @@ class Observer:
                 (service.name, self._store.next_number(self._stack, service.name)) for service in services
             ),
             boot=self._clock.boot,
+            runs=ran,
+            due=due,
             missing=tuple(one for one in report.missing if one.stack == self._stack),
         )
+
+    async def _weigh(self, wanted: StackRecord) -> None:
+        """See who uses more memory than allowed; only services with `max_memory` cost anything."""
+        limits = {service.name: service.max_memory for service in wanted.desired.stack.services if service.max_memory}
+        now = self._clock.now()
+        if not limits or now - self._weighed_at < WEIGHING:
+            return
+        self._weighed_at = now
+        over: dict[str, float] = {}
+        for record in self._store.instances(self._stack):
+            limit = limits.get(record.service)
+            if limit is None or record.state != "in_service" or record.boot != self._clock.boot:
+                continue
+            size = await self._engine.memory(self._stack, record.id)
+            # Unknown for a moment is not small: it goes on counting.
+            if (size is None and record.id in self._oversize_at) or (size or 0) > limit:
+                over[record.id] = self._oversize_at.get(record.id, now)
+        self._oversize_at = over
 
     def _since(self, record: InstanceRecord, target: TargetReport | None, now: float, *, known: bool) -> float | None:
         """Since when it has been down. Unknown is not down: while the balancer is silent, nothing changes."""

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
+from fairlead.control.alarms import Alarms
 from fairlead.control.applier import Applier
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal
 from fairlead.control.observer import Observer
+from fairlead.core import runs
 from fairlead.core.desired import Deployment, StackRecord
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.plan import Action, GiveUp, Plan, Remove, Succeed
 from fairlead.core.reconcile import decide
 from fairlead.engines.base import Engine
-from fairlead.errors import FairleadError
+from fairlead.errors import FairleadError, NotFound
 from fairlead.store.database import Store
 
 log = logging.getLogger("fairlead")
@@ -38,6 +41,11 @@ RUNAWAY = 50
 """Plans in a row after which the loop slows down: no stack needs so many steps without waiting for anything."""
 
 
+Reached = Callable[[StackRecord, Observed], str]
+"""Whether a snapshot shows what is waited for: a text when it does, "" when it does not yet; FairleadError when it
+never will."""
+
+
 class StackLoop:
     """Owns one stack of the daemon. `wake` makes it look again now."""
 
@@ -51,8 +59,10 @@ class StackLoop:
         applier: Applier,
         journal: Journal,
         clock: Clock,
+        alarms: Alarms,
     ) -> None:
         self.name = name
+        self._alarms = alarms
         self.observer, self.applier = observer, applier
         self._store, self._engine, self._journal, self._clock = store, engine, journal, clock
         self._awake = asyncio.Event()
@@ -62,6 +72,7 @@ class StackLoop:
         self._last_error = ""
         self._acted_at = 0.0
         self._missing: frozenset[str] = frozenset()
+        self._waiting: list[tuple[Reached, asyncio.Future[str]]] = []
 
     def wake(self) -> None:
         """Something happened: look now."""
@@ -75,6 +86,14 @@ class StackLoop:
             return deployment
         future = self._over.setdefault(number, asyncio.get_running_loop().create_future())
         return await asyncio.shield(future)
+
+    async def until(self, reached: Reached) -> str:
+        """Wait until `reached` says so of a snapshot: the text it gives then, or the error it raises. NotFound when the
+        stack is gone before."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append((reached, future))
+        self.wake()
+        return await future
 
     async def run(self) -> None:
         """Until the stack is removed, or the task is cancelled (the daemon leaves; everything stays as it is)."""
@@ -102,7 +121,7 @@ class StackLoop:
         self._awake.clear()
         wanted = self._store.stack(self.name)
         if wanted is None:
-            self.gone.set()
+            self._leave()
             return Plan(), False
         observed = await self.observer.observe(wanted, self.applier.configured)
         if self._store.stack(self.name) != wanted:
@@ -111,11 +130,37 @@ class StackLoop:
         plan = decide(wanted, observed, now)
         self._tell_health(wanted, observed)
         self._tell_missing(observed)
+        self._alarms.evaluate(wanted, observed, lambda: self.observer.health(wanted, observed))
         if plan.actions:
             self._acted_at = now
             self._journal.decision(wanted, observed, plan, now)
+        self._tell_waiting(wanted, observed)
         await self._apply(plan, wanted, observed)
         return plan, _is_busy(wanted, observed)
+
+    def _tell_waiting(self, wanted: StackRecord, observed: Observed) -> None:
+        """Let go those who waited for what this snapshot shows; who has left meanwhile is forgotten."""
+        left = []
+        for reached, future in self._waiting:
+            if future.done():
+                continue
+            try:
+                text = reached(wanted, observed)
+            except Exception as error:
+                future.set_exception(error)
+                continue
+            if text:
+                future.set_result(text)
+            else:
+                left.append((reached, future))
+        self._waiting = left
+
+    def _leave(self) -> None:
+        self.gone.set()
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_exception(NotFound(f"stack {self.name} is gone", "it was taken down meanwhile"))
+        self._waiting = []
 
     async def _apply(self, plan: Plan, wanted: StackRecord, observed: Observed) -> None:
         """One action after the other. The first error is raised in the end."""
@@ -124,14 +169,14 @@ class StackLoop:
         for action in plan.actions:
             if self._store.stack(self.name) != wanted:
                 break
-            instance = getattr(action, "instance", None)
-            if first is not None and (instance in spoilt or isinstance(action, Succeed | GiveUp | Remove)):
+            about = _about(action)
+            if first is not None and (about in spoilt or isinstance(action, Succeed | GiveUp | Remove)):
                 continue
             try:
                 await self._do(action, wanted, observed)
             except Exception as error:
                 first = first or error
-                spoilt.add(instance)
+                spoilt.add(about)
         if first is not None:
             raise first
 
@@ -180,8 +225,10 @@ class StackLoop:
     async def _give_up(self, wanted: StackRecord, observed: Observed, action: GiveUp) -> None:
         """Collect what explains the failure while the instance can still be looked at, then go back."""
         stack = wanted.desired.stack
-        program = f"services.{action.service}.{'app' if _is_app(wanted, action.service) else 'command'}"
-        place, clauses = stack.place(program), [action.reason]
+        key = "app" if _is_app(wanted, action.service) else "command"
+        if any(run.record.id == action.instance for run in observed.runs):
+            key = "before_traffic"
+        place, clauses = stack.place(f"services.{action.service}.{key}"), [action.reason]
         instance = next((seen for seen in observed.instances if seen.record.id == action.instance), None)
         if instance is not None and instance.process is not None and instance.process.alive:
             clauses += await self._why_silent(wanted, observed, instance)
@@ -202,7 +249,7 @@ class StackLoop:
     def _remove(self) -> None:
         self._store.remove_stack(self.name)
         self._journal.event(self.name, "stack_down", f"{self.name} is down")
-        self.gone.set()
+        self._leave()
 
     def _tell_health(self, wanted: StackRecord, observed: Observed) -> None:
         services = {instance.record.id: instance.record.service for instance in observed.instances}
@@ -238,6 +285,14 @@ class StackLoop:
             pass
 
 
+def _about(action: Action) -> str:
+    """What an action is about: an instance, a run, a job; or the stack, as its kind says."""
+    for name in ("instance", "run", "job"):
+        if found := getattr(action, name, ""):
+            return str(found)
+    return type(action).__name__
+
+
 def _is_app(wanted: StackRecord, service: str) -> bool:
     return wanted.desired.releases[service].interface is not None
 
@@ -248,4 +303,5 @@ def _is_busy(wanted: StackRecord, observed: Observed) -> bool:
         or wanted.wanted == "down"
         or (wanted.deployment is not None and wanted.deployment.status == "in_progress")
         or any(instance.record.state != "in_service" for instance in observed.instances)
+        or bool(runs.live(observed.runs))
     )

@@ -13,21 +13,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fairlead.aiokit.tasks import Tasks
+from fairlead.control.alarms import Alarms
 from fairlead.control.applier import Applier, targets_of
 from fairlead.control.clock import Clock
+from fairlead.control.delivery import Courier
+from fairlead.control.explain import explain_past, explain_present
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.observer import Observer
+from fairlead.control.operations import Operations
 from fairlead.control.ports import Builder
+from fairlead.control.previews import Previews
+from fairlead.control.runs import Runs, shown_jobs, shown_run, shown_run_with_log
 from fairlead.control.stackloop import StackLoop
 from fairlead.control.ups import UpRequest, Ups
 from fairlead.control.view import check_facts, stack_status
 from fairlead.core.desired import StackRecord
 from fairlead.core.launch import Surroundings
 from fairlead.core.layout import Layout
+from fairlead.core.observed import Observed
 from fairlead.core.routing import routing_of
 from fairlead.core.traffic import Routing, Target, Traffic
 from fairlead.engines.base import Engine
-from fairlead.errors import NotFound
+from fairlead.errors import FairleadError, NotFound
 from fairlead.haproxy.base import Balancer
 from fairlead.store.database import Store
 
@@ -37,6 +44,9 @@ log = logging.getLogger("fairlead")
 
 CLOSE_DEADLINE = 5.0
 """Seconds in which the loops end when the daemon leaves."""
+
+HOUSEKEEPING = 5.0
+"""Seconds between two rounds of the engine's housekeeping."""
 
 DOWN_DEADLINE = 4 * 3600.0 + 60
 """Seconds `down` may take at most: more than the longest delays that a file may ask for."""
@@ -53,8 +63,12 @@ class Machine:
     clock: Clock
     layout: Layout
     around: Surroundings
+    courier: Courier
+    """Who brings what alarms have to tell."""
     version: str
     pid: int
+    app_user: tuple[int, int] | None = None
+    """(uid, gid) that instances run as when fairlead is root."""
 
 
 class Supervisor:
@@ -65,7 +79,11 @@ class Supervisor:
         self.journal = Journal(machine.store, machine.clock)
         self._loops: dict[str, StackLoop] = {}
         self._tasks = Tasks("supervisor", self._failed)
-        self._ups = Ups(machine.store, machine.balancer, machine.builder, machine.clock, self.journal, self._loop_for)
+        m = machine
+        self._alarms = Alarms(m.store, self.journal, m.clock, m.courier)
+        self._ups = Ups(m.store, m.balancer, m.builder, m.clock, self.journal, self._loop_for)
+        self._previews = Previews(m.store, m.builder)
+        self._operations = Operations(m.store, m.engine, self.journal, m.layout, m.around, m.app_user, self._loop_for)
 
     async def start(self) -> None:
         """Adopt what lives, end what nobody wants, hand the balancer all it should do, and let the loops run."""
@@ -81,7 +99,7 @@ class Supervisor:
         targets: list[Target] = []
         for record in records:
             live = m.store.instances(record.name)
-            routing = routing_of(record, {instance.service for instance in live}, None)
+            routing = routing_of(record, {instance.service for instance in live if instance.serves}, None)
             loop = self._make_loop(record.name)
             loop.applier.configured = routing
             if routing:
@@ -92,19 +110,42 @@ class Supervisor:
         m.engine.on_change(self.wake)
         m.balancer.on_change(self.wake)
         self.journal.event("", "daemon_started", f"daemon {m.version} started (pid {m.pid}), {len(records)} stacks")
+        self._alarms.start(names)
         for loop in self._loops.values():
             self._run(loop)
+        self._tasks.spawn("housekeeping", self._keep_house())
+
+    async def _keep_house(self) -> None:
+        """Logs are capped and old folders removed while the daemon lives. What is wrong is told once."""
+        told: set[str] = set()
+        while True:
+            problems = set()
+            try:
+                report = await self._m.balancer.observe()
+                problems = {f"balancer: {node.problem}" for node in report.nodes if node.problem}
+                await self._m.engine.tend()
+            except FairleadError as error:
+                problems.add(f"housekeeping: {error}")
+            for problem in sorted(problems - told):
+                self.journal.event("", "problem", problem)
+            told = problems
+            await asyncio.sleep(HOUSEKEEPING)
 
     def wake(self) -> None:
         """Something outside changed: all loops look now."""
         for loop in self._loops.values():
             loop.wake()
 
+    def loop(self, stack: str) -> StackLoop:
+        """The running loop of a stack: for benchmarks, which turn it by hand. KeyError: no such stack."""
+        return self._loops[stack]
+
     async def close(self) -> None:
         """The daemon leaves: loops end, instances and the balancer stay."""
         await self._ups.close()
         for stuck in await self._tasks.stop(CLOSE_DEADLINE):
             log.error("%s did not end within %g s", stuck, CLOSE_DEADLINE)
+        await self._alarms.close()
         await self._m.balancer.close()
         await self._m.engine.close()
 
@@ -118,9 +159,14 @@ class Supervisor:
         for record in records:
             loop = self._loop_for(record.name)
             observed = await loop.observer.observe(record, loop.applier.configured)
-            shown.append(stack_status(record, observed, loop.observer.health(record, observed), explain=explain))
+            healths = loop.observer.health(record, observed)
+            alarms = self._alarms.shown(record.name)
+            shown.append(stack_status(record, observed, healths, alarms, self._m.clock.now(), explain=explain))
         report = await self._m.balancer.observe()
-        nodes = [{"pid": node.pid, "version": node.version, "state": node.state} for node in report.nodes]
+        nodes = [
+            {"pid": node.pid, "version": node.version, "state": node.state, "problem": node.problem}
+            for node in report.nodes
+        ]
         daemon = {"pid": self._m.pid, "version": self._m.version}
         return {"stacks": shown, "balancer": {"nodes": nodes}, "daemon": daemon}
 
@@ -130,9 +176,12 @@ class Supervisor:
         again joins it."""
         return await self._ups.up(request, progress)
 
-    async def cancel(self, stack: str) -> dict[str, Any]:
-        """Give up a running `up` (Ctrl-C), as after a failed deployment; returns when that is done."""
-        cancelled = await self._ups.cancel(stack)
+    async def cancel(self, stack: str, who: str = "") -> dict[str, Any]:
+        """Give up a running `up` (Ctrl-C), as after a failed deployment; returns when that is done. who: whose it is,
+        as in its request; the `up` of another one goes on, and ours no longer waits for it. "": whoever's it is."""
+        if self._ups.withdraw(stack, who):
+            return {"stack": stack, "cancelled": False, "text": "another one is under way, and goes on"}
+        cancelled = await self._ups.cancel(stack, who)
         record = self._m.store.stack(stack)
         if record and record.deployment and record.deployment.status == "in_progress":
             self._loop_for(stack).fail(record, reason="cancelled")
@@ -173,15 +222,108 @@ class Supervisor:
         """Oldest first, at most the last `limit` with id > after."""
         return self._m.store.events(stack, limit, after)
 
+    async def explain(self, stack: str, service: str, at: str | None = None) -> dict[str, Any]:
+        """Why a service is as it is; at (ISO 8601 with a zone): as it was at the last decision until then. The shape is
+        docs/reference/explain.md. Of a stack that is down, its last decision. NotFound, UsageError."""
+        record = self._m.store.stack(stack)
+        if at is not None or record is None:
+            return explain_past(self._m.store, stack, service, at)
+        loop = self._loop_for(stack)
+        observed = await loop.observer.observe(record, loop.applier.configured)
+        clock = self._m.clock
+        return explain_present(self._m.store, record, observed, clock.now(), clock.wall(), service)
+
+    async def plan(self, request: UpRequest) -> dict[str, Any]:
+        """What `up` would change, changing nothing: {"stack", "first", "changed", "changes": [{"service", "what",
+        "why"}], "unenforced", "urls"}. SpecError, BuildError as from `up`."""
+        return await self._previews.plan(request)
+
+    async def scale(self, stack: str, service: str, desired: int, progress: Progress) -> dict[str, Any]:
+        """Set the size of a service by hand; it holds until the file's own size changes. Returns when as many serve:
+        {"stack", "service", "desired", "declared", "text"}. NotFound, UsageError; DeploymentFailed when new instances
+        cannot start (the size stays wanted)."""
+        return await self._operations.scale(self._record(stack), service, desired, progress)
+
+    async def restart(self, stack: str, service: str | None, progress: Progress) -> dict[str, Any]:
+        """Replace every instance of a service, or of all, under the deployment rules; as `up`."""
+        names = tuple(one.name for one in self._record(stack).desired.stack.services)
+        if service is not None and service not in names:
+            raise NotFound(
+                f"there is no service {service!r} in {stack}", f"it has {', '.join(names)}", "fairlead status"
+            )
+        return await self._ups.restart(stack, (service,) if service else names, progress)
+
+    async def drain(self, stack: str, instance: str, *, force: bool = False) -> dict[str, Any]:
+        """No new request to it until it is given back; it stays. {"stack", "instance", "text"}. force: also the last
+        one that serves. NotFound, UsageError."""
+        record, observed = await self._look(stack)
+        return _told(stack, instance, self._operations.drain(record, instance, observed, force=force))
+
+    async def give_back(self, stack: str, instance: str) -> dict[str, Any]:
+        """The opposite of `drain`."""
+        return _told(stack, instance, self._operations.give_back(self._record(stack), instance))
+
+    async def protect(self, stack: str, instance: str, on: bool) -> dict[str, Any]:
+        """Scale-in does not choose it (on), or may (off). Deployments and failed health checks replace it all the
+        same."""
+        return _told(stack, instance, self._operations.protect(self._record(stack), instance, on=on))
+
+    async def terminate(
+        self, stack: str, instance: str, *, now: bool = False, decrement: bool = False, progress: Progress
+    ) -> dict[str, Any]:
+        """Replace it and end it; returns when it has ended. now: do not wait for a replacement to serve. decrement: it
+        is not replaced, desired becomes one less."""
+        record = self._record(stack)
+        operations = self._operations
+        text = await operations.terminate(record, instance, now=now, decrement=decrement, progress=progress)
+        return _told(stack, instance, text)
+
+    def entry(self, stack: str, *, service: str | None = None, instance: str | None = None) -> dict[str, Any]:
+        """How to start a program by hand: in the surroundings of `instance` (`exec`), or once in the release of
+        `service` (`run`): {"argv", "environment", "working_folder", "user", "service", "instance", "release"}; argv is
+        the instance's own. The environment may hold secrets: it is for the owner of the home only."""
+        return self._operations.entry(self._record(stack), service=service, instance=instance)
+
+    def jobs(self, stack: str | None = None) -> dict[str, Any]:
+        """{"jobs": [..]}: of each its schedule, the last run, the one that runs, and the next time
+        (docs/reference/jobs.md). NotFound when `stack` is named and not there."""
+        records = self._m.store.stacks() if stack is None else (self._record(stack),)
+        return {"jobs": [job for record in records for job in shown_jobs(record, self._m.store, self._m.clock)]}
+
+    async def run_job(self, stack: str, job: str) -> dict[str, Any]:
+        """Start a job now: its run, which goes on whether or not anybody waits. NotFound, UsageError."""
+        run = await self._runs_of(stack).by_hand(self._record(stack), job)
+        self._loop_for(stack).wake()
+        return {"stack": stack, "job": job, "run": shown_run(run)}
+
+    def run(self, stack: str, run: str) -> dict[str, Any]:
+        """One run, also of a stack that is down, with the last lines that it wrote as `log`. NotFound."""
+        record = self._m.store.run(stack, run)
+        if record is None:
+            raise NotFound(
+                f"there is no run {run!r} in {stack}", "it was never started, or is forgotten", "fairlead jobs"
+            )
+        return shown_run_with_log(record, self._m.engine)
+
     async def check(self, stack: str) -> dict[str, Any]:
         """What `fairlead check` needs to know: token, listeners, who is in service, requests so far. NotFound."""
+        record, observed = await self._look(stack)
+        report = await self._m.balancer.observe()
+        return check_facts(record, observed, report.requests)
+
+    def _record(self, stack: str) -> StackRecord:
+        record = self._m.store.stack(stack)
+        if record is None or record.wanted == "down":
+            raise self._no_such_stack(stack)
+        return record
+
+    async def _look(self, stack: str) -> tuple[StackRecord, Observed]:
+        """What is wanted of a stack, and what is there now."""
         record = self._m.store.stack(stack)
         if record is None:
             raise self._no_such_stack(stack)
         loop = self._loop_for(stack)
-        observed = await loop.observer.observe(record, loop.applier.configured)
-        report = await self._m.balancer.observe()
-        return check_facts(record, observed, report.requests)
+        return record, await loop.observer.observe(record, loop.applier.configured)
 
     def _take_down(self, record: StackRecord) -> None:
         self.journal.event(record.name, "stack_going_down", f"{record.name} goes down")
@@ -189,6 +331,8 @@ class Supervisor:
         if record.deployment and record.deployment.status == "in_progress":
             ended = replace(record.deployment, status="failed", reason="the stack was taken down")
             self._m.store.save_stack(replace(record, wanted="down", previous=None, deployment=ended))
+            text = f"deployment {ended.number} failed: {ended.reason}"
+            self.journal.event(record.name, "deployment_failed", text)
             loop.finish(record, ended)
         else:
             self._m.store.save_stack(replace(record, wanted="down", previous=None))
@@ -199,9 +343,22 @@ class Supervisor:
         async with asyncio.timeout(DOWN_DEADLINE):
             await self._loop_for(stack).gone.wait()
 
+    def _runs_of(self, stack: str) -> Runs:
+        m = self._m
+        return Runs(
+            stack,
+            store=m.store,
+            engine=m.engine,
+            journal=self.journal,
+            clock=m.clock,
+            layout=m.layout,
+            around=m.around,
+        )
+
     def _make_loop(self, stack: str) -> StackLoop:
         m = self._m
-        observer = Observer(stack, m.store, m.engine, m.balancer, m.clock)
+        runs = self._runs_of(stack)
+        observer = Observer(stack, m.store, m.engine, m.balancer, m.clock, runs)
         applier = Applier(
             stack,
             store=m.store,
@@ -211,6 +368,7 @@ class Supervisor:
             clock=m.clock,
             layout=m.layout,
             around=m.around,
+            runs=runs,
         )
         loop = StackLoop(
             stack,
@@ -220,6 +378,7 @@ class Supervisor:
             applier=applier,
             journal=self.journal,
             clock=m.clock,
+            alarms=self._alarms,
         )
         self._loops[stack] = loop
         return loop
@@ -251,6 +410,10 @@ class Supervisor:
         names = [record.name for record in self._m.store.stacks()]
         known = f"there are: {', '.join(names)}" if names else "no stack is up"
         return NotFound(f"no stack {stack!r}", known, "`fairlead status` lists them; `fairlead up` starts one")
+
+
+def _told(stack: str, instance: str, text: str) -> dict[str, Any]:
+    return {"stack": stack, "instance": instance, "text": text}
 
 
 def _releases(record: StackRecord) -> str:

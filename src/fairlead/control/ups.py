@@ -1,4 +1,4 @@
-"""`fairlead up`: from a file to a recorded wish, and the wait until it has come true.
+"""`fairlead up` and `restart`: from what is asked to a recorded wish, and the wait until it has come true.
 
 The steps, each of which can fail without harm to what serves: read the file; reserve its ports; build the releases;
 compare with what is wanted now; configure the balancer; record the new revision as a deployment; wait for its end. One
@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,27 +20,41 @@ from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.ports import Builder
 from fairlead.control.stackloop import StackLoop
-from fairlead.core.desired import Deployment, Revision, StackRecord
+from fairlead.core.desired import Deployment, Revision, Scaled, StackRecord
 from fairlead.core.differences import differences
 from fairlead.core.model import Release, Stack
 from fairlead.core.routing import routing_of
-from fairlead.errors import BalancerError, DeploymentFailed, FairleadError, UsageError
+from fairlead.errors import BalancerError, DeploymentFailed, FairleadError, NotFound, StoreError, UsageError
 from fairlead.haproxy.base import Balancer
 from fairlead.spec import read
 from fairlead.store.database import Store
 
-KEPT_RELEASES = 5
-"""Releases of a service that stay on the disk (the default of `deploy.keep_releases`)."""
+RESTART_AGAIN = "Look at `fairlead logs`, then run `fairlead restart` again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpRequest:
     """What `fairlead up` sends. path: the fairlead.yaml, absolute. dotenv: the text of `.env` beside it, or "".
-    env: the variables of the command line's environment that the file's text names."""
+    env: the variables of the command line's environment that the file's text names. who: the process that asks, as
+    another `up` that waits for it is told: `pid 4711 on pts/3`."""
 
     path: str
     dotenv: str = ""
     env: Mapping[str, str]
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """An `up` or a restart under way."""
+
+    task: asyncio.Task[dict[str, Any]]
+    what: str
+    who: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"another `{self.what}` is under way{f', of {self.who}' if self.who else ''}, since {self.since}"
 
 
 class Ups:
@@ -57,8 +71,10 @@ class Ups:
     ) -> None:
         self._store, self._balancer, self._builder = store, balancer, builder
         self._clock, self._journal, self._loop_for = clock, journal, loop_for
-        self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._running: dict[str, _Running] = {}
         self._cancels: Counter[str] = Counter()
+        self._waiting: set[tuple[str, str]] = set()
+        self._withdrawn: set[tuple[str, str]] = set()
 
     @property
     def under_way(self) -> bool:
@@ -68,35 +84,66 @@ class Ups:
     async def up(self, request: UpRequest, progress: Progress) -> dict[str, Any]:
         """See `Supervisor.up`."""
         stack = read(request.path, env=request.env, dotenv=request.dotenv)
-        cancels = self._cancels[stack.name]
-        while (before := self._running.get(stack.name)) is not None:
-            progress({"text": f"waiting: another `up` of {stack.name} is under way"})
-            await asyncio.wait({before})
-            if self._cancels[stack.name] != cancels:
+        return await self._alone("up", stack.name, request.who, lambda: self._up(stack), progress)
+
+    async def restart(self, name: str, services: tuple[str, ...], progress: Progress) -> dict[str, Any]:
+        """See `Supervisor.restart`. services: those to replace."""
+        return await self._alone("restart", name, "", lambda: self._restart(name, services), progress)
+
+    async def _alone(
+        self,
+        what: str,
+        name: str,
+        who: str,
+        work: Callable[[], Coroutine[Any, Any, dict[str, Any]]],
+        progress: Progress,
+    ) -> dict[str, Any]:
+        """Do `work` as the only one on the stack `name`; wait, and say for whom, while another is under way."""
+        cancels, mine = self._cancels[name], (name, who)
+        while (before := self._running.get(name)) is not None:
+            progress({"text": f"waiting: {before}"})
+            self._waiting.add(mine)
+            await asyncio.wait({before.task})
+            self._waiting.discard(mine)
+            if mine in self._withdrawn:
+                self._withdrawn.discard(mine)
+                raise DeploymentFailed(f"`{what}` of {name} was withdrawn while it waited", "", "")
+            if self._cancels[name] != cancels:
                 # Whoever gave up while this one waited meant this one, too.
-                raise DeploymentFailed(f"`up` of {stack.name} was cancelled", "", "")
-        with self._journal.follow(stack.name, progress):
-            task = asyncio.create_task(self._up(stack), name=f"up {stack.name}")
-            self._running[stack.name] = task
-            task.add_done_callback(lambda done: self._forget(stack.name, done))
+                raise DeploymentFailed(f"`{what}` of {name} was cancelled", "", "")
+        with self._journal.follow(name, progress):
+            task = asyncio.create_task(work(), name=f"{what} {name}")
+            self._running[name] = _Running(task, what, who, f"{self._clock.wall()[:19]}Z")
+            task.add_done_callback(lambda done: self._forget(name, done))
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
                 if task.cancelled():
-                    raise DeploymentFailed(f"`up` of {stack.name} was cancelled", "", "") from None
+                    raise DeploymentFailed(f"`{what}` of {name} was cancelled", "", "") from None
                 raise
 
-    async def cancel(self, stack: str) -> bool:
-        """End the `up` of `stack`, if one is under way, and those that wait for it; what it recorded stays recorded."""
-        self._cancels[stack] += 1
+    def withdraw(self, stack: str, who: str) -> bool:
+        """Whether somebody else's `up` is under way, which `who` may not end. If `who` waits for it: no longer."""
+        running = self._running.get(stack)
+        if not who or running is None or running.who == who:
+            return False
+        if (stack, who) in self._waiting:
+            self._withdrawn.add((stack, who))
+        return True
+
+    async def cancel(self, stack: str, who: str = "") -> bool:
+        """End the `up` of `stack`, if one is under way, and without a `who` also those that wait for it; what it
+        recorded stays recorded."""
+        if not who:
+            self._cancels[stack] += 1
         return await self._end(stack)
 
     async def _end(self, stack: str) -> bool:
-        task = self._running.get(stack)
-        if task is None:
+        running = self._running.get(stack)
+        if running is None:
             return False
-        task.cancel()
-        await asyncio.wait({task})
+        running.task.cancel()
+        await asyncio.wait({running.task})
         return True
 
     async def close(self) -> None:
@@ -105,7 +152,7 @@ class Ups:
             await self._end(stack)
 
     def _forget(self, stack: str, task: asyncio.Task[dict[str, Any]]) -> None:
-        if self._running.get(stack) is task:
+        if (running := self._running.get(stack)) and running.task is task:
             del self._running[stack]
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody may be left to ask
@@ -118,14 +165,19 @@ class Ups:
             record = None
         if record is not None:
             self._refuse_another_file(record, stack)
+        if not self._store.recording:
+            # A build would eat the room that healing needs.
+            raise StoreError("the disk is full", "nothing can be recorded", "Make room, then run `fairlead up` again.")
         await self._reserve(stack)
         try:
             releases = {service.name: await self._build(stack, service.name) for service in stack.services}
             record = self._store.stack(stack.name)
-            revision = Revision(stack=stack, releases=releases)
-            changed = differences(record.desired if record else None, revision)
+            below = record.desired.replaced_below if record else {}
+            kept = {name: number for name, number in below.items() if name in releases}
+            revision = Revision(stack=stack, releases=releases, replaced_below=kept)
+            changed = tuple(map(str, differences(record.desired if record else None, revision)))
             if record is not None and not changed:
-                if (record.desired.stack.path, record.desired.stack.places) != (stack.path, stack.places):
+                if (record.desired.stack, record.desired.stack.places) != (stack, stack.places):
                     record = replace(record, desired=revision)
                     self._store.save_stack(record)
                 return await self._nothing_changed(record)
@@ -134,9 +186,24 @@ class Ups:
             await self._give_back(stack)
             raise
         await self._finish(record)
-        self._prune(record)
-        urls = [listener.url for listener in stack.listeners]
-        return {"stack": stack.name, "changed": True, "summary": list(changed), "urls": urls}
+        await self._prune(record)
+        return _done(record, changed)
+
+    async def _restart(self, name: str, services: tuple[str, ...]) -> dict[str, Any]:
+        record = self._store.stack(name)
+        if record is None or record.wanted == "down":
+            raise NotFound(f"there is no stack {name!r}", "it was taken down meanwhile", "fairlead up PATH")
+        if _restarts(record, services):
+            # Asked again of a daemon that came back in the middle of it.
+            self._journal.say(name, "the same restart is under way already: waiting for it")
+            await self._finish(record, RESTART_AGAIN)
+            return _done(record, ())
+        below = {service: self._store.next_number(name, service) for service in services}
+        revision = replace(record.desired, replaced_below={**record.desired.replaced_below, **below})
+        changed = tuple(f"{service}: all instances are replaced" for service in services)
+        record = await self._begin(record, revision, changed, "restart")
+        await self._finish(record, RESTART_AGAIN)
+        return _done(record, changed)
 
     def _refuse_another_file(self, record: StackRecord, stack: Stack) -> None:
         """A stack of this name from another file is another stack, unless its file has moved: then that is said."""
@@ -176,10 +243,11 @@ class Ups:
         if joined:
             self._say(record.desired.stack, "the same change is under way already: waiting for it")
             await self._finish(record)
-        urls = [listener.url for listener in record.desired.stack.listeners]
-        return {"stack": record.name, "changed": joined, "summary": [], "urls": urls}
+        return {**_done(record, ()), "changed": joined}
 
-    async def _begin(self, record: StackRecord | None, revision: Revision, changed: tuple[str, ...]) -> StackRecord:
+    async def _begin(
+        self, record: StackRecord | None, revision: Revision, changed: tuple[str, ...], what: str = "up"
+    ) -> StackRecord:
         """Configure the balancer, then record the wish: from here on it survives everything."""
         stack = revision.stack
         goes_back = None
@@ -202,8 +270,9 @@ class Ups:
             previous=goes_back,
             deployment=deployment,
             check_token=record.check_token if record else secrets.token_urlsafe(24),
+            scaled=_still_by_hand(record, stack) if record else {},
         )
-        occupied = {instance.service for instance in self._store.instances(stack.name)}
+        occupied = {instance.service for instance in self._store.instances(stack.name) if instance.serves}
         loop = self._loop_for(stack.name) if record else None
         routing = routing_of(wish, occupied, loop.applier.configured if loop else None)
         await self._balancer.configure(stack.name, routing)
@@ -211,14 +280,16 @@ class Ups:
         loop = self._loop_for(stack.name)
         loop.applier.configured = routing
         if record and record.deployment and record.deployment.status == "in_progress":
-            loop.finish(record, _superseded(record.deployment))
+            ended = _superseded(record.deployment, what)
+            self._journal.event(stack.name, "deployment_failed", f"deployment {ended.number} failed: {ended.reason}")
+            loop.finish(record, ended)
         why = "; ".join(changed) or "first `up`"
         self._journal.event(stack.name, "deployment_started", f"deployment {deployment.number}: {why}")
         loop.wake()
         await self._store.durable()
         return wish
 
-    async def _finish(self, record: StackRecord) -> None:
+    async def _finish(self, record: StackRecord, todo: str = "Mend it, then run `fairlead up` again.") -> None:
         """Wait for the deployment of `record`; DeploymentFailed says what is serving instead."""
         assert record.deployment is not None
         loop = self._loop_for(record.name)
@@ -231,7 +302,6 @@ class Ups:
         else:
             left = "what served before serves on"
         what = f"{record.name} did not become healthy, and {left}"
-        todo = "mend it and run `fairlead up` again"
         raise DeploymentFailed(what, over.reason, todo, place=over.place, detail=over.detail)
 
     async def _give_back(self, stack: Stack) -> None:
@@ -243,16 +313,18 @@ class Ups:
         except FairleadError as error:
             self._journal.event(stack.name, "problem", f"the balancer keeps a reserved port: {error}")
 
-    def _prune(self, record: StackRecord) -> None:
-        """Old releases leave the disk; those that instances still run stay."""
+    async def _prune(self, record: StackRecord) -> None:
+        """Old releases leave the disk, and the environments that none needs; those that instances still run stay."""
         used = {(instance.service, instance.release) for instance in self._store.instances(record.name)}
+        used |= {(run.service, run.release) for run in self._store.live_runs(record.name)}
         for service in record.desired.stack.services:
             numbers = [release.number for release in self._store.releases(record.name, service.name)]
-            keep = set(numbers[-KEPT_RELEASES:]) | {record.desired.releases[service.name].number}
+            keep = set(numbers[-service.keep_releases :]) | {record.desired.releases[service.name].number}
             keep |= {number for name, number in used if name == service.name}
             for number in set(numbers) - keep:
                 self._store.remove_release(record.name, service.name, number)
             self._builder.prune(record.name, service.name, keep)
+        await self._builder.sweep(self._store.environment_folders())
 
     def _say(self, stack: Stack, text: str, service: str = "") -> None:
         self._journal.say(stack.name, text, service=service)
@@ -267,5 +339,46 @@ def _place_of_listener(stack: Stack, what: str) -> str:
     return stack.place("load_balancer.listeners")
 
 
-def _superseded(deployment: Deployment) -> Deployment:
-    return replace(deployment, status="failed", reason="another `up` took over")
+def _superseded(deployment: Deployment, what: str) -> Deployment:
+    return replace(deployment, status="failed", reason=f"another `{what}` took over")
+
+
+def _still_by_hand(record: StackRecord, stack: Stack) -> dict[str, Scaled]:
+    """The sizes set by hand that outlive this `up`: of services whose size in the file is what it was."""
+    declared = {service.name: service.desired for service in stack.services}
+    return {name: size for name, size in record.scaled.items() if declared.get(name) == size.declared}
+
+
+def _done(record: StackRecord, changed: tuple[str, ...]) -> dict[str, Any]:
+    stack = record.desired.stack
+    return {
+        "stack": record.name,
+        "changed": True,
+        "summary": list(changed),
+        "urls": [listener.url for listener in stack.listeners],
+        "engine": stack.engine,
+        "unenforced": list(stack.unenforced),
+        "by_hand": _by_hand(record),
+    }
+
+
+def _by_hand(record: StackRecord) -> list[str]:
+    """The sizes that are not the file's, in words."""
+    declared = {service.name: service for service in record.desired.stack.services}
+    sized = {name: record.sized(service) for name, service in declared.items()}
+    return [
+        f"{name} has {sized[name].desired} instances, set by hand; the file says {service.desired}"
+        for name, service in declared.items()
+        if sized[name].desired != service.desired
+    ]
+
+
+def _restarts(record: StackRecord, services: tuple[str, ...]) -> bool:
+    """Whether a restart of `services` is under way."""
+    deployment, before = record.deployment, record.previous
+    if deployment is None or deployment.status != "in_progress" or before is None:
+        return False
+    old, new = before.replaced_below, record.desired.replaced_below
+    if (before.stack, before.releases) != (record.desired.stack, record.desired.releases):
+        return False  # an `up` has come on top of it
+    return all(new.get(service, 0) > old.get(service, 0) for service in services)

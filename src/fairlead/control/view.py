@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import TargetHealth
-from fairlead.core.model import Listener
+from fairlead.core.model import Listener, Service
 from fairlead.core.observed import Instance, Observed
-from fairlead.core.reconcile import service_of
+from fairlead.core.reconcile import service_of, waiting
+from fairlead.core.routing import way_to
+from fairlead.core.runs import live
 
 Healths = Mapping[str, tuple[TargetHealth, str]]
 
 
-def stack_status(wanted: StackRecord, observed: Observed, healths: Healths, *, explain: bool) -> dict[str, Any]:
-    """One entry of `stacks`. A service that left the file is shown until its last instance has ended."""
+def stack_status(
+    wanted: StackRecord,
+    observed: Observed,
+    healths: Healths,
+    alarms: Sequence[Mapping[str, Any]],
+    now: float,
+    *,
+    explain: bool,
+) -> dict[str, Any]:
+    """One entry of `stacks`, at `now` (monotonic seconds). alarms: as from `Alarms.shown`. A service that left the file
+    is shown until its last instance has ended."""
     stack = wanted.desired.stack
     names = [service.name for service in stack.services]
     names += sorted({instance.record.service for instance in observed.instances} - set(names))
+    waits = waiting(wanted, observed, now) if explain else {}
     return {
         "name": wanted.name,
         "engine": stack.engine,
         "listeners": [_listener(listener, observed, explain=explain) for listener in stack.listeners],
-        "services": [_service(name, wanted, observed, healths, explain=explain) for name in names],
+        "services": [_service(name, wanted, observed, healths, waits, explain=explain) for name in names],
         "resources": [],
+        "jobs": len(stack.jobs),
+        "alarms": list(alarms),
+        "unenforced": list(stack.unenforced),
     }
 
 
@@ -36,20 +51,43 @@ def _listener(listener: Listener, observed: Observed, *, explain: bool) -> dict[
     return shown
 
 
-def _service(name: str, wanted: StackRecord, observed: Observed, healths: Healths, *, explain: bool) -> dict[str, Any]:
-    service = service_of(wanted, name)
+def _service(
+    name: str,
+    wanted: StackRecord,
+    observed: Observed,
+    healths: Healths,
+    waits: Mapping[str, tuple[str, ...]],
+    *,
+    explain: bool,
+) -> dict[str, Any]:
+    declared = service_of(wanted, name)
     stays = wanted.wanted == "up" and name in wanted.desired.releases
+    service = wanted.sized(declared) if declared else None
     release = wanted.desired.releases[name].number if name in wanted.desired.releases else None
     instances = [instance for instance in observed.instances if instance.record.service == name]
     instances.sort(key=lambda instance: instance.record.number)
-    return {
+    shown = {
         "name": name,
         "release": release,
+        "serves": service.serves if service else True,
         "desired": service.desired if service and stays else 0,
+        "declared": declared.desired if declared and stays else 0,
         "min": service.minimum if service and stays else 0,
         "max": service.maximum if service and stays else 0,
         "instances": [_instance(instance, healths, explain=explain) for instance in instances],
     }
+    if explain:
+        shown["explanation"] = _why_none(name, observed, waits)
+    return shown
+
+
+def _why_none(name: str, observed: Observed, waits: Mapping[str, tuple[str, ...]]) -> str:
+    """What a service waits for before it is started, or ""."""
+    if name in waits:
+        return f"waits for {' and '.join(waits[name])} to be healthy"
+    if any(run.record.kind == "before_traffic" and run.record.name == name for run in live(observed.runs)):
+        return "before_traffic is running"
+    return ""
 
 
 def _instance(instance: Instance, healths: Healths, *, explain: bool) -> dict[str, Any]:
@@ -66,6 +104,9 @@ def _instance(instance: Instance, healths: Healths, *, explain: bool) -> dict[st
         "description": health.description,
         "started_at": record.started_at,
         "zone": record.zone,
+        "drained": record.drained,
+        "protected": record.protected,
+        "condemned": record.condemned,
     }
     if explain:
         shown["explanation"] = record.why if record.state == "terminating" else clause
@@ -73,27 +114,33 @@ def _instance(instance: Instance, healths: Healths, *, explain: bool) -> dict[st
 
 
 def check_facts(wanted: StackRecord, observed: Observed, requests: int | None) -> dict[str, Any]:
-    """Everything `fairlead check` needs to ask each listener and judge the answers."""
+    """Everything `fairlead check` needs to ask each service behind each listener, and judge the answers."""
     listeners = []
     for listener in wanted.desired.stack.listeners:
-        service = wanted.desired.stack.service(listener.default)
-        ready = [
-            instance.record.id
-            for instance in observed.instances
-            if instance.record.service == service.name
-            and instance.target is not None
-            and instance.target.mode == "in_service"
-            and instance.target.up
-        ]
-        listeners.append(
-            {
-                "url": listener.url,
-                "service": service.name,
-                "path": service.health_check.path,
-                "host": service.health_check.host,
-                "codes": service.health_check.matcher,
-                "desired": service.desired,
-                "instances": sorted(ready),
-            }
-        )
+        for name in listener.services:
+            service = wanted.sized(wanted.desired.stack.service(name))
+            way = way_to(listener, service)
+            if way is not None:
+                listeners.append(_facts(listener, service, way, observed))
     return {"stack": wanted.name, "token": wanted.check_token, "requests": requests, "listeners": listeners}
+
+
+def _facts(listener: Listener, service: Service, way: tuple[str, str], observed: Observed) -> dict[str, Any]:
+    host, path = way
+    ready = [
+        instance.record.id
+        for instance in observed.instances
+        if instance.record.service == service.name
+        and instance.target is not None
+        and instance.target.mode == "in_service"
+        and instance.target.up
+    ]
+    return {
+        "url": listener.url,
+        "service": service.name,
+        "path": path,
+        "host": host,
+        "codes": service.health_check.matcher,
+        "desired": service.desired,
+        "instances": sorted(ready),
+    }

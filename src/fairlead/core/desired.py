@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from fairlead.core.model import Release, Stack
+from fairlead.core.model import Release, Service, Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,9 @@ class Revision:
 
     stack: Stack
     releases: Mapping[str, Release]
+    replaced_below: Mapping[str, int] = field(default_factory=dict)
+    """Service -> the number from which its instances count as wanted: `restart` replaces those below it, as if they
+    were of another release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,15 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """A size set by hand. It holds until the file's own size is another than `declared`."""
+
+    desired: int
+    declared: int
+    """What the file said when it was set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StackRecord:
     """One row of the store.
 
@@ -50,3 +62,13 @@ class StackRecord:
     previous: Revision | None
     deployment: Deployment | None
     check_token: str
+    scaled: Mapping[str, Scaled] = field(default_factory=dict)
+    """Service -> its size set by hand (`fairlead scale`)."""
+
+    def sized(self, service: Service) -> Service:
+        """`service` as it should be now: with the size set by hand, where there is one."""
+        by_hand = self.scaled.get(service.name)
+        if by_hand is None or by_hand.declared != service.desired:
+            return service
+        size = by_hand.desired
+        return replace(service, minimum=size, desired=size, maximum=size)

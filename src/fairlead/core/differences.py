@@ -1,54 +1,124 @@
 """What an `up` would change, in words: empty when it would change nothing.
 
-Places in the file and its path do not count: moving a line is not a change.
+In: the revision as it is wanted now, the one that the file asks for, and for new releases why they are new. Out:
+changes, in the order of the file. Places in the file and its path do not count: moving a line is not a change. Values
+are shown only where they cannot be secrets.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 from fairlead.core.desired import Revision
-from fairlead.core.model import Service
+from fairlead.core.model import Listener, Release, Service, Stack
 
-_IN_THE_RELEASE = {"name", "program", "source", "python", "environment"}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a build would come to."""
+
+    release: Release | None
+    """The known release it would be; None: a new one."""
+    reasons: tuple[str, ...] = ()
+    """Why a new one, against the newest known: `the source differs`, `environment.VERSION differs` (never a value)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that differs."""
+
+    what: str
+    service: str = ""
+    """Whose it is; "" for the stack's own."""
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.what}" if self.service else self.what
+
+
+_IN_THE_RELEASE = {"name", "program", "source", "python", "environment", "build", "before_traffic", "serves"}
 """Fields of a service that show as a new release; differences of the others are named one by one."""
 
+_SIZE = {"desired", "minimum", "maximum"}
 
-def differences(before: Revision | None, after: Revision) -> tuple[str, ...]:
-    """One line for each thing that differs, in the order of the file."""
+
+def differences(
+    before: Revision | None, after: Revision, reasons: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Change, ...]:
+    """What differs. before: None when nothing is up. reasons: for each service with a new release, why it is new."""
     if before is None:
-        return (f"stack {after.stack.name} is new",)
-    lines: list[str] = []
+        new = f"stack {after.stack.name} is new"
+        return (Change(what=new), *(Change(what=_new(one), service=one.name) for one in after.stack.services))
+    changes: list[Change] = []
     old = {service.name: service for service in before.stack.services}
     for service in after.stack.services:
         if service.name not in old:
-            lines.append(f"service {service.name} is new, {service.desired} instances")
+            changes.append(Change(what=_new(service), service=service.name))
             continue
         was, becomes = before.releases[service.name].number, after.releases[service.name].number
         if was != becomes:
-            lines.append(f"{service.name}: release {was} -> {becomes}")
-        lines += _settings(old[service.name], service)
+            why = "; ".join((reasons or {}).get(service.name, ()))
+            changes.append(Change(what=f"release {was} -> {becomes}", service=service.name, why=why))
+        changes += _settings(old[service.name], service)
     kept = {service.name for service in after.stack.services}
-    lines += [f"service {name} is gone" for name in old if name not in kept]
-    if before.stack.listeners != after.stack.listeners:
-        was_at = ", ".join(listener.url for listener in before.stack.listeners) or "none"
-        now_at = ", ".join(listener.url for listener in after.stack.listeners) or "none"
-        if was_at == now_at:
-            lines.append("listeners forward elsewhere")
-        else:
-            lines.append(f"listeners: {was_at} -> {now_at}")
-    if before.stack.zones != after.stack.zones:
-        lines.append(f"zones: {len(before.stack.zones)} -> {len(after.stack.zones)}")
-    return tuple(lines)
+    changes += [Change(what="is gone", service=name) for name in old if name not in kept]
+    changes += _of_the_stack(before.stack, after.stack)
+    return tuple(changes)
 
 
-def _settings(before: Service, after: Service) -> list[str]:
-    lines = []
+def _new(service: Service) -> str:
+    return f"is new, {service.desired} instance{'s' if service.desired != 1 else ''}"
+
+
+def _settings(before: Service, after: Service) -> Iterator[Change]:
     if before.desired != after.desired:
-        lines.append(f"{after.name}: instances {before.desired} -> {after.desired}")
+        yield Change(what=f"instances {before.desired} -> {after.desired}", service=after.name)
     for field in fields(Service):
-        if field.name in _IN_THE_RELEASE | {"desired", "minimum", "maximum"}:
-            continue
-        if getattr(before, field.name) != getattr(after, field.name):
-            lines.append(f"{after.name}: {field.name} changed")
-    return lines
+        if field.name not in _IN_THE_RELEASE | _SIZE:
+            for what in _field(field.name, getattr(before, field.name), getattr(after, field.name)):
+                yield Change(what=what, service=after.name)
+
+
+def _field(name: str, before: Any, after: Any) -> Iterator[str]:
+    """One line for each simple value below `name` that differs."""
+    if before == after:
+        return
+    if is_dataclass(before) and is_dataclass(after):
+        for field in fields(before):
+            yield from _field(f"{name}.{field.name}", getattr(before, field.name), getattr(after, field.name))
+    else:
+        yield f"{name} {_shown(before)} -> {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _of_the_stack(before: Stack, after: Stack) -> Iterator[Change]:
+    if before.listeners != after.listeners:
+        was_at, now_at = _urls(before.listeners), _urls(after.listeners)
+        yield Change(what="listeners forward elsewhere" if was_at == now_at else f"listeners: {was_at} -> {now_at}")
+    if before.zones != after.zones:
+        yield Change(what=f"zones: {len(before.zones)} -> {len(after.zones)}")
+    was, becomes = {job.name: job for job in before.jobs}, {job.name: job for job in after.jobs}
+    for name, job in becomes.items():
+        if name not in was:
+            yield Change(what=f"job {name} is new, {job.cron} {job.timezone}")
+        elif was[name] != job:
+            yield Change(what=f"job {name} changed")
+    for name in was.keys() - becomes.keys():
+        yield Change(what=f"job {name} is gone")
+    if before.alarms != after.alarms:
+        # Where they go may be a secret, so only how many there are is told.
+        more = len(after.alarms) != len(before.alarms)
+        yield Change(what=f"alarms: {len(before.alarms)} -> {len(after.alarms)}" if more else "alarms changed")
+
+
+def _urls(listeners: tuple[Listener, ...]) -> str:
+    return ", ".join(listener.url for listener in listeners) or "none"

@@ -6,8 +6,9 @@ is sent only after the balancer has let go (a server cuts connections it has not
 
 from __future__ import annotations
 
-from fairlead.core.observed import Instance, Outcome
+from fairlead.core.observed import Instance
 from fairlead.core.plan import Action, Deregister, Drain, End, Kill, Stop
+from fairlead.core.processes import Outcome
 
 UNKNOWN_PATIENCE = 5.0
 """Seconds to wait for a silent balancer before an instance whose process is gone is taken out all the same."""
@@ -39,6 +40,8 @@ def _leave(
 ) -> tuple[Action | None, float | None]:
     """Still registered: wait for its requests to finish, but no longer than the deregistration delay."""
     record, target = instance.record, instance.target
+    if not record.serves:
+        return Deregister(instance=record.id, reason="it serves no requests"), None
     if not balancer_known:
         return _leave_unseen(instance, now, min(delay, UNKNOWN_PATIENCE) if gone else delay)
     if not gone and instance.process and instance.process.frozen:

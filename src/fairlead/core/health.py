@@ -2,7 +2,8 @@
 
 In: an instance as observed, its service's health check, and now. Out: the three AWS fields, and a sentence of our own.
 A new target becomes `unhealthy` when it has had `unhealthy_threshold` x `interval` without a pass: HAProxy checks it
-every 0.2 s, and counting those would call every program that is slow to start unhealthy (haproxy.md section 4).
+every 0.2 s, and counting those would call every program that is slow to start unhealthy (haproxy.md section 4). A
+worker has no target: it is healthy when it runs.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ def target_health(instance: Instance, check: HealthCheck, now: float, *, balance
         if record.deregistered_at is not None:
             return _because("unused", "Target.NotRegistered")
         return _because("draining", "Target.DeregistrationInProgress")
+    if not record.serves:
+        return TargetHealth(state="healthy" if record.state == "in_service" else "initial")
+    if record.drained and target is not None and target.mode == "draining":
+        if target.sessions:
+            return _because("draining", "Target.DeregistrationInProgress")
+        return _because("unused", "Target.NotRegistered")
     if target is None:
         if not balancer_known:
             return _because("unavailable", "Elb.InternalError")

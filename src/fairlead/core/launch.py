@@ -1,7 +1,8 @@
-"""What an instance is started with: its words and its whole environment, from its release and its record.
+"""What a program of a release is started with: its words and its whole environment.
 
-The environment is clean: PATH, HOME, LANG, TZ, the user's variables, and fairlead's own, which win. Values that only an
-instance has (`${instance.port}` and its like) are put in here, once, and never interpreted again.
+In: a release, and the record of an instance or of a run. Out: a `Start`, ready for an engine. The environment is clean:
+PATH, HOME, LANG, TZ, the user's variables, and fairlead's own, which win. Values that only an instance has
+(`${instance.port}` and its like) are put in here, once, and never interpreted again.
 """
 
 from __future__ import annotations
@@ -36,30 +37,59 @@ class Start:
 
 def start_of(release: Release, record: InstanceRecord, layout: Layout, around: Surroundings) -> Start:
     """How to start `record`, an instance of `release`."""
-    socket = record.address.removeprefix("unix:") if record.address.startswith("unix:") else None
-    port = None if socket is not None else int(record.address.rpartition(":")[2])
+    place = _Place(record.stack, record.id, record.zone, record.address)
+    environment = _environment(release, place, layout, around)
+    if record.address.startswith("unix:"):
+        environment["SOCKET"] = record.address.removeprefix("unix:")
+    elif record.address:
+        environment["PORT"] = record.address.rpartition(":")[2]
+    return Start(tuple(place.filled(word) for word in release.argv), environment, release.source)
 
-    def filled(text: str) -> str:
-        return interpolate_instance(text, port=port, socket=socket, id=record.id, zone=record.zone)
 
+def start_once(
+    release: Release, argv: tuple[str, ...], stack: str, id: str, layout: Layout, around: Surroundings
+) -> Start:
+    """How to start `argv` once in `release` and its environment: a job, `before_traffic`, `fairlead run`.
+
+    id: what it knows itself by (FAIRLEAD_INSTANCE). It has no address, so `${instance.port}` and `${instance.socket}`
+    in the user's variables read as ""."""
+    place = _Place(stack, id, "", "")
+    return Start(argv, _environment(release, place, layout, around), release.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What one program knows of itself."""
+
+    stack: str
+    id: str
+    zone: str
+    address: str
+
+    def filled(self, text: str) -> str:
+        socket = self.address.removeprefix("unix:") if self.address.startswith("unix:") else None
+        port = int(self.address.rpartition(":")[2]) if self.address and socket is None else None
+        return interpolate_instance(text, port=port, socket=socket, id=self.id, zone=self.zone)
+
+
+def _environment(release: Release, place: _Place, layout: Layout, around: Surroundings) -> dict[str, str]:
     path = SYSTEM_PATH
     if release.environment_folder is not None:
         path = f"{release.environment_folder}/bin:{path}"
     environment = {
         "PATH": path,
-        "HOME": layout.instance_run(record.stack, record.id),
+        "HOME": layout.instance_run(place.stack, place.id),
         "LANG": around.lang,
         "PYTHONUNBUFFERED": "1",  # stdout is a file: Python would keep lines back (local.md 2.2)
     }
     if around.timezone:
         environment["TZ"] = around.timezone
-    environment.update((name, filled(value)) for name, value in release.environment.items())
+    environment.update((name, place.filled(value)) for name, value in release.environment.items())
     environment.update(
-        FAIRLEAD_INSTANCE=record.id,
-        FAIRLEAD_RUN=layout.instance(record.stack, record.id),
-        FAIRLEAD_SERVICE=record.service,
-        FAIRLEAD_RELEASE=str(record.release),
-        FAIRLEAD_ZONE=record.zone,
+        FAIRLEAD_INSTANCE=place.id,
+        FAIRLEAD_RUN=layout.instance(place.stack, place.id),
+        FAIRLEAD_SERVICE=release.service,
+        FAIRLEAD_RELEASE=str(release.number),
+        FAIRLEAD_ZONE=place.zone,
     )
-    environment.update({"PORT": str(port)} if socket is None else {"SOCKET": socket})
-    return Start(tuple(filled(word) for word in release.argv), environment, release.source)
+    return environment

@@ -1,12 +1,12 @@
 """Where everything lies in a home, as pure text: nothing here looks at the disk.
 
-The run folder holds the sockets. It lies in the home when its longest socket path fits `SOCKET_LIMIT` bytes, else in a
-short folder named by the user's number and a hash of the home (DESIGN section 8).
+The run folder holds the sockets. It lies in the home when its longest socket path fits `SOCKET_LIMIT` bytes and holds
+nothing that HAProxy cannot read, else in a short folder named by the user's number and a hash of the home (DESIGN
+section 8).
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 SOCKET_LIMIT = 107
@@ -37,6 +37,11 @@ class Layout:
     @property
     def daemon_log(self) -> str:
         return f"{self.home}/logs/daemon.log"
+
+    @property
+    def balancer_log(self) -> str:
+        """What HAProxy says, opened with O_APPEND: the engine's upkeep caps it."""
+        return f"{self.home}/logs/haproxy.log"
 
     @property
     def api_socket(self) -> str:
@@ -82,7 +87,7 @@ class Layout:
         """An instance's own short-lived folder: its socket, and its HOME."""
         name = f"{stack}.{instance}"
         if len(name) > LONGEST_NAME:
-            name = f"{name[: LONGEST_NAME - 11]}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+            name = f"{name[: LONGEST_NAME - 11]}-{_digest(name)}"
         return f"{self.run}/i/{name}"
 
     def instance_socket(self, stack: str, instance: str) -> str:
@@ -92,7 +97,15 @@ class Layout:
 def layout_of(home: str, uid: int) -> Layout:
     """The layout of `home` (absolute) for the user `uid`."""
     run = f"{home}/run"
-    if len(run.encode(errors="surrogateescape")) + LONGEST_SOCKET > SOCKET_LIMIT:
-        digest = hashlib.sha256(home.encode(errors="surrogateescape")).hexdigest()[:10]
-        run = f"/tmp/fairlead-{uid}-{digest}"  # noqa: S108 (owner and mode are checked where it is made)
+    too_long = len(run.encode(errors="surrogateescape")) + LONGEST_SOCKET > SOCKET_LIMIT
+    # HAProxy reads these in the path of a socket as something else, and they cannot be escaped.
+    if too_long or any(character in "$," or not character.isprintable() for character in run):
+        run = f"/tmp/fairlead-{uid}-{_digest(home)}"  # noqa: S108 (owner and mode are checked where it is made)
     return Layout(home, run)
+
+
+def _digest(text: str) -> str:
+    # Imported only where a path is too long: it brings OpenSSL with it, and every command pays for this module.
+    import hashlib
+
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:10]

@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from fairlead.core.observed import InstanceRecord, Outcome, State
+from fairlead.core.observed import InstanceRecord, State
+from fairlead.core.processes import Outcome
 
 Event = Literal["admit", "retire", "deregister", "stop", "end"]
 

@@ -59,7 +59,15 @@ class Service:
     program: App | Command
     source: str
     """The folder that is copied into each release, absolute."""
+    serves: bool = True
+    """False (`port: none`): a worker. It has no address and no target group; healthy means running."""
     python: str | None = None
+    build: tuple[tuple[str, ...], ...] = ()
+    """Commands run once, one after the other, in the release's folder when it is made."""
+    before_traffic: tuple[str, ...] | None = None
+    """Run once per release, before its first instance is launched."""
+    after: tuple[str, ...] = ()
+    """Services that must be healthy before this one is started."""
     environment: Mapping[str, str] = field(default_factory=dict)
     minimum: int = 1
     desired: int = 1
@@ -72,15 +80,36 @@ class Service:
     """Percent of desired, rounded up, that a deployment keeps in service."""
     max_healthy: int = 200
     """Percent of desired, rounded down, that a deployment may run at once."""
+    max_memory: int | None = None
+    """Bytes; an instance above it for a minute is replaced. None: never."""
+    max_lifetime: float | None = None
+    """Seconds after which an instance is replaced. None: never."""
+    keep_releases: int = 5
+    """Releases that stay on the disk, beside those that instances still run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a listener forwards elsewhere: a request whose path or host (exactly one of the two is given) matches.
+
+    `*` stands for any characters, `?` for one. Paths are compared as written, hosts without regard to case."""
+
+    forward: str
+    """The service that gets it."""
+    paths: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A port on which the balancer takes requests, and the service it forwards to."""
+    """A port on which the balancer takes requests, and the services it forwards to."""
 
     port: int
-    default: str
-    """The service that gets what no rule claims."""
+    default: str | None
+    """The service that gets what no rule claims. None: every rule names hosts, and other hosts get 404, or another
+    stack's listener on the same port."""
+    rules: tuple[Rule, ...] = ()
+    """In order; the first that matches is used."""
     address: str = "127.0.0.1"
     protocol: Literal["HTTP"] = "HTTP"
 
@@ -91,6 +120,39 @@ class Listener:
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         return f"http://{host}:{self.port}"
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Every service it may forward to, each once, the default first."""
+        named = (*((self.default,) if self.default else ()), *(rule.forward for rule in self.rules))
+        return tuple(dict.fromkeys(named))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A command that runs on a schedule in its service's current release; never two at once."""
+
+    name: str
+    service: str
+    argv: tuple[str, ...]
+    cron: str
+    """Five fields, as in crontab(5)."""
+    timezone: str = "UTC"
+    timeout: float | None = None
+    """Seconds after which it is ended. None: it may take for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Told when `metric` has been above (or below) `level` for `lasting` seconds, and when it is well again."""
+
+    metric: Literal["unhealthy_targets", "healthy_targets"]
+    comparison: Literal["above", "below"]
+    level: float
+    lasting: float = 60.0
+    webhook: str | None = None
+    """Gets a POST with JSON. Exactly one of webhook and command is given."""
+    command: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +165,13 @@ class Stack:
     engine: Literal["local"] = "local"
     services: tuple[Service, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
     zones: tuple[str, ...] = ("a",)
+    """Labels that placement and termination keep balanced."""
+    unenforced: tuple[str, ...] = ()
+    """Keys of the file that engine and machine accept and do not enforce, e.g. `services.web.resources`: named at every
+    `up`, in `status` and in `plan`."""
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
     """`services.web.app` -> `fairlead.yaml:4:10`: where each value stands, for errors that show only later."""
 
@@ -138,11 +206,13 @@ class Release:
     program is a command."""
     argv: tuple[str, ...]
     """The program, complete but for `${instance.*}`."""
-    address: Literal["unix", "tcp"]
-    """What its instances listen on."""
+    address: Literal["unix", "tcp", "none"]
+    """What its instances listen on; `none`: they serve no requests."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """The user's variables, complete but for `${instance.*}`."""
     interface: Literal["asgi", "wsgi", "rsgi"] | None = None
+    before_traffic: tuple[str, ...] | None = None
+    """As the service's; part of what makes a release."""
     created_at: str = ""
     """Wall clock, ISO 8601 UTC; display only."""
     ignored: tuple[str, ...] = ()

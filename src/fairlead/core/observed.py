@@ -9,43 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fairlead.core.processes import Outcome, Process
+from fairlead.core.runs import Due, Run
 from fairlead.core.traffic import MissingListener, Routing, TargetReport
 
 State = Literal["pending", "in_service", "terminating", "ended"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a process ended. Both None: nobody could tell (the launcher was killed too, or the machine restarted)."""
-
-    exit_status: int | None = None
-    signal: int | None = None
-
-    def __str__(self) -> str:
-        if self.signal is not None:
-            return f"killed by {SIGNALS.get(self.signal, f'signal {self.signal}')}"
-        if self.exit_status is not None:
-            return f"exited with status {self.exit_status}"
-        return "ended, nobody could record how (killed together with its launcher)"
-
-
-SIGNALS = {
-    1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL",
-    11: "SIGSEGV", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 31: "SIGSYS",
-}  # fmt: skip
-"""Names of the signals that end programs (Linux, x86-64 and arm64)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """What the engine says of an instance: alive, or gone and how."""
-
-    alive: bool
-    pid: int | None = None
-    """The program's own pid; None for the first milliseconds, and when gone."""
-    frozen: bool = False
-    """Stopped by SIGSTOP or a debugger: it will not answer and not obey SIGTERM."""
-    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +28,7 @@ class InstanceRecord:
     release: int
     zone: str
     address: str
+    """`unix:/path`, `127.0.0.1:20001`, or "" for a worker."""
     state: State
     boot: str
     """The boot id under which the times below were taken."""
@@ -81,6 +50,19 @@ class InstanceRecord:
     outcome: Outcome | None = None
     failed_start: bool = False
     """It ended, or was given up, before its first passed check and not because it was no longer wanted."""
+    drained: bool = False
+    """Taken out of the load balancer by hand (`instance drain`); it counts as capacity until it is returned."""
+    protected: bool = False
+    """Not chosen when the service shrinks (scale-in protection)."""
+    condemned: str = ""
+    """Why it is to be replaced, in words (`instance terminate`); it goes when another serves in its place."""
+    at_once: bool = False
+    """With `condemned`: it goes now, whoever serves in its place."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes requests; a worker (`port: none`) has no address."""
+        return bool(self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +75,8 @@ class Instance:
     """None: not registered, or (see `Observed.balancer_known`) the balancer does not answer."""
     unhealthy_at: float | None = None
     """Since when the balancer has reported it down; None while up, and before it was ever up."""
+    oversize_at: float | None = None
+    """Since when it has used more memory than `max_memory` allows; None while it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,5 +107,9 @@ class Observed:
     """For each service the N that its next instance gets; a number is never used twice."""
     boot: str = ""
     """The boot id of now: a record of another boot is of an instance that the restart of the machine ended."""
+    runs: tuple[Run, ...] = ()
+    """Programs that run once and end (jobs, before_traffic): those that run, and of each name and release the last."""
+    due: tuple[Due, ...] = ()
+    """Jobs whose time has come and that were not started for it yet."""
     missing: tuple[MissingListener, ...] = ()
     """Listeners of this stack that the balancer cannot have for now."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fairlead.core.observed import Outcome
+from fairlead.core.processes import Outcome
+from fairlead.core.runs import Kind
 from fairlead.core.traffic import Routing
 
 
@@ -123,6 +124,78 @@ class EndStranger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condemn:
+    """It is to be replaced: it goes when another serves in its place."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """It was drained by hand and is returned: requests again, as its checks allow."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRun:
+    """Record the run and start its program: a job, or what a release needs before its first instance."""
+
+    kind: Kind
+    name: str
+    service: str
+    release: int
+    argv: tuple[str, ...]
+    reason: str
+    timeout: float | None = None
+    scheduled_for: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipJob:
+    """Its time has come and it is not started for it."""
+
+    job: str
+    scheduled_for: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRun:
+    """The run is recorded, but the engine knows nothing of it: start its program now."""
+
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRun:
+    """SIGTERM, once; the reason is recorded before."""
+
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillRun:
+    """SIGKILL to its whole group: it did not end within its service's stop_timeout."""
+
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRun:
+    """Its process is gone: clear what is left, record how it ended."""
+
+    run: str
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Succeed:
     """The deployment has reached its goal."""
 
@@ -159,6 +232,14 @@ Action = (
     | Kill
     | End
     | EndStranger
+    | Condemn
+    | Restore
+    | StartRun
+    | LaunchRun
+    | SkipJob
+    | StopRun
+    | KillRun
+    | EndRun
     | Succeed
     | GiveUp
     | Remove

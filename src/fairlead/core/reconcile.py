@@ -8,34 +8,45 @@ and nothing is decided that needs to know them.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from fairlead.core import capacity, ending, rollout
+from fairlead.core import capacity, ending, rollout, running, runs
+from fairlead.core.capacity import Census
 from fairlead.core.desired import StackRecord
-from fairlead.core.model import Service
-from fairlead.core.observed import Instance, Observed, Outcome, StartHistory
+from fairlead.core.model import Release, Service
+from fairlead.core.observed import Instance, Observed, StartHistory
 from fairlead.core.plan import (
     Action,
     Admit,
     Configure,
+    Drain,
     EndStranger,
+    GiveUp,
     MarkDown,
     Plan,
     Register,
     Remove,
+    Restore,
     Retire,
     Start,
+    StartRun,
     Succeed,
 )
+from fairlead.core.processes import Outcome
 from fairlead.core.routing import routing_of
 
 DELAYS_OF_A_FORGOTTEN_SERVICE = (30.0, 30.0)
 """deregistration_delay and stop_timeout of instances whose service no revision holds any more: the defaults."""
 
+WORKER_START = 1.0
+"""Seconds that a worker has to run before it counts as started: one that ends sooner has failed to start."""
+
 # Order of a plan: what stops harm first (mark down), then capacity (launch, admit), then what removes.
 _ORDER = (
-    "Configure", "MarkDown", "EndStranger", "Start", "Launch", "Register", "Admit", "Retire", "Drain", "Deregister",
-    "Stop", "Kill", "End", "Succeed", "GiveUp", "Remove",
+    "Configure", "MarkDown", "EndStranger", "Start", "Launch", "Register", "Admit", "Restore", "EndRun", "LaunchRun",
+    "SkipJob", "StartRun", "StopRun", "KillRun", "Condemn", "Retire", "Drain", "Deregister", "Stop", "Kill", "End",
+    "Succeed", "GiveUp", "Remove",
 )  # fmt: skip
 
 
@@ -47,21 +58,25 @@ def decide(wanted: StackRecord, observed: Observed, now: float) -> Plan:
     actions: list[Action] = [
         EndStranger(instance=stranger, reason="it runs, and no record wants it") for stranger in observed.strangers
     ]
-    wakes: list[float] = []
+    ran, wakes = running.decide(wanted, observed, now)
+    actions += ran
 
-    routing = routing_of(wanted, by_service.keys(), observed.routing)
+    serving = {instance.record.service for instance in observed.instances if instance.record.serves}
+    routing = routing_of(wanted, serving, observed.routing)
     if routing != observed.routing:
         why = "the stack is down and empty" if routing is None else "listeners or target groups differ"
         actions.append(Configure(routing=routing, reason=why))
-    if routing is None and not observed.strangers:
+    if routing is None and not observed.instances and not observed.strangers and not runs.live(observed.runs):
         return Plan(actions=(*actions, Remove(reason="nothing of it runs any more")))
 
     for instance in observed.instances:
-        actions += _keep(wanted, instance, observed)
+        actions += _keep(wanted, instance, observed, now)
         if instance.record.state == "terminating":
             step, wake = _end(wanted, instance, observed, now)
             actions += [step] if step else []
             wakes += [wake] if wake is not None else []
+        elif not instance.record.serves and instance.record.state == "pending":
+            wakes.append(instance.record.launched_at + WORKER_START)
 
     # To end everything one needs to know nothing.
     if observed.balancer_known or wanted.wanted == "down":
@@ -88,23 +103,38 @@ def service_of(wanted: StackRecord, name: str) -> Service | None:
     return None
 
 
-def _keep(wanted: StackRecord, instance: Instance, observed: Observed) -> list[Action]:
+def _keep(wanted: StackRecord, instance: Instance, observed: Observed, now: float) -> list[Action]:
     """What one instance that should live needs: started, registered, admitted; or, when gone, taken out at once."""
-    record, target = instance.record, instance.target
+    record = instance.record
     if record.state == "terminating":
         return []
     if is_gone(instance):
         why = _how(instance, observed)
         retire = Retire(instance=record.id, reason=why, failed_start=_failed_to_start(instance, observed))
-        return [MarkDown(instance=record.id, reason=why), retire] if observed.balancer_known else [retire]
+        told = record.serves and observed.balancer_known
+        return [MarkDown(instance=record.id, reason=why), retire] if told else [retire]
     if instance.process is None:
         if wanted.wanted == "down":
             return []
         return [Start(instance=record.id, reason="its launch was recorded and did not happen")]
-    if not observed.balancer_known:
+    if not record.serves:
+        if record.state == "pending" and now - record.launched_at >= WORKER_START:
+            return [Admit(instance=record.id, reason=f"it has run for {WORKER_START:g} s")]
         return []
+    return _keep_target(instance) if observed.balancer_known else []
+
+
+def _keep_target(instance: Instance) -> list[Action]:
+    """What the target of a living instance needs."""
+    record, target = instance.record, instance.target
     if target is None:
         return [Register(instance=record.id, reason="it runs, and the balancer lacks it")]
+    if record.drained:
+        if target.mode == "draining":
+            return []
+        return [Drain(instance=record.id, reason="it was drained by hand, and still gets requests")]
+    if target.mode == "draining":
+        return [Restore(instance=record.id, reason="it was returned to the load balancer")]
     if (target.mode == "initial" or record.state == "pending") and capacity.passing(instance):
         return [Admit(instance=record.id, reason="it passed its first health check")]
     return []
@@ -118,6 +148,39 @@ def _end(wanted: StackRecord, instance: Instance, observed: Observed, now: float
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """One service as it is judged: what it should be, its instances that are not terminating, and the census."""
+
+    service: Service
+    release: Release
+    mine: tuple[Instance, ...]
+    living: tuple[Instance, ...]
+    census: Census
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether services that wait for this one may start."""
+        return sum(1 for instance in self.census.current if capacity.in_place(instance)) >= self.service.desired
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of what is wanted lives."""
+        return len(self.census.everyone) > len(self.census.old)
+
+
+def _scenes(wanted: StackRecord, by_service: dict[str, list[Instance]], now: float) -> dict[str, _Scene]:
+    scenes = {}
+    for declared in wanted.desired.stack.services if wanted.wanted == "up" else ():
+        service, name = wanted.sized(declared), declared.name
+        release, below = wanted.desired.releases[name], wanted.desired.replaced_below.get(name, 0)
+        mine = tuple(instance for instance in by_service.get(name, ()) if instance.record.state != "terminating")
+        living = tuple(instance for instance in mine if not is_gone(instance))
+        census = capacity.take_census(service, release.number, living, now, below)
+        scenes[name] = _Scene(service, release, mine, living, census)
+    return scenes
+
+
 def _size_all(
     wanted: StackRecord, observed: Observed, by_service: dict[str, list[Instance]], now: float
 ) -> tuple[list[Action], list[float]]:
@@ -126,30 +189,38 @@ def _size_all(
     wakes: list[float] = []
     histories = {(history.service, history.release): history for history in observed.starts}
     numbers = dict(observed.next_numbers)
-    deploying = wanted.deployment is not None and wanted.deployment.status == "in_progress"
+    deploying = is_deploying(wanted)
     done = True
-    services = wanted.desired.stack.services if wanted.wanted == "up" else ()
-    for service in services:
-        release = wanted.desired.releases[service.name].number
-        mine = [instance for instance in by_service.get(service.name, ()) if instance.record.state != "terminating"]
-        living = [instance for instance in mine if not is_gone(instance)]
-        census = capacity.take_census(service, release, living, now)
-        known = histories.get((service.name, release), StartHistory(service=service.name, release=release))
-        history = _with_fresh_failures(known, [one for one in mine if _failed_to_start(one, observed)], now)
+    scenes = _scenes(wanted, by_service, now)
+    for name, scene in scenes.items():
+        service, release, census = scene.service, scene.release.number, scene.census
+        known = histories.get((name, release), StartHistory(service=name, release=release))
+        history = _with_fresh_failures(known, [one for one in scene.mine if _failed_to_start(one, observed)], now)
         give_up = rollout.verdict(service, release, census, history) if deploying else None
         if give_up:
             return [give_up], []
-        lost = [f"{instance.record.id} {_how(instance, observed)}" for instance in mine if is_gone(instance)]
+        preparing = None if waits_for(scene, scenes) or not deploying else _prepare(wanted, scene, observed)
+        if isinstance(preparing, GiveUp):
+            return [preparing], []
+        lost = [f"{instance.record.id} {_how(instance, observed)}" for instance in scene.mine if is_gone(instance)]
+        if waits_for(scene, scenes) or preparing is not None:
+            done = False
+            actions += preparing or ()
+            actions += _hold(wanted, scene, lost, numbers.get(name, 1), now)
+            continue
         launched, wake = capacity.launches(
-            service, release, census, lost, wanted.desired.stack.zones, history, numbers.get(service.name, 1), now
+            service, release, census, lost, wanted.desired.stack.zones, history, numbers.get(name, 1), now
         )
         actions += launched
         actions += capacity.retirements(service, census, deploying=deploying)
         wakes += [wake] if wake is not None else []
-        wakes += _graces(service, living, now)
+        wakes += _graces(service, scene.living, now)
+        if not deploying:
+            condemned, limits = capacity.worn(service, census, now)
+            actions += condemned
+            wakes += limits
         done = done and rollout.reached(service, census)
-    kept = {service.name for service in services}
-    for name in by_service.keys() - kept:
+    for name in by_service.keys() - scenes.keys():
         for instance in by_service[name]:
             if instance.record.state != "terminating" and not is_gone(instance):
                 done = False
@@ -158,6 +229,73 @@ def _size_all(
     if deploying and done and not actions:
         actions.append(Succeed(reason="every service has its desired number of healthy instances of its release"))
     return actions, wakes
+
+
+def waits_for(scene: _Scene, scenes: Mapping[str, _Scene]) -> tuple[str, ...]:
+    """The services that must be healthy before this one is started (`after`), and are not. Only a start waits: a lost
+    instance is replaced whatever the others do."""
+    if scene.has_begun:
+        return ()
+    return tuple(name for name in scene.service.after if not scenes[name].is_ready)
+
+
+def _hold(wanted: StackRecord, scene: _Scene, lost: Sequence[str], next_number: int, now: float) -> tuple[Action, ...]:
+    """While the wanted release may not start yet, what serves is kept up to strength: a preparation may take long."""
+    before, name = wanted.previous, scene.service.name
+    if before is None or name not in before.releases:
+        return ()
+    service, release = wanted.sized(before.stack.service(name)), before.releases[name].number
+    census = capacity.take_census(service, release, scene.living, now, before.replaced_below.get(name, 0))
+    history = StartHistory(service=name, release=release)
+    return capacity.launches(service, release, census, lost, before.stack.zones, history, next_number, now)[0]
+
+
+def waiting(wanted: StackRecord, observed: Observed, now: float) -> dict[str, tuple[str, ...]]:
+    """For each service that waits to be started the services it waits for."""
+    by_service: dict[str, list[Instance]] = defaultdict(list)
+    for instance in observed.instances:
+        by_service[instance.record.service].append(instance)
+    scenes = _scenes(wanted, by_service, now)
+    found = {name: waits_for(scene, scenes) for name, scene in scenes.items()}
+    return {name: names for name, names in found.items() if names}
+
+
+def is_deploying(wanted: StackRecord) -> bool:
+    return wanted.deployment is not None and wanted.deployment.status == "in_progress"
+
+
+def _prepare(wanted: StackRecord, scene: _Scene, observed: Observed) -> list[Action] | GiveUp | None:
+    """What `before_traffic` of the wanted release asks for; None: nothing (any more), its instances may be launched."""
+    release, name = scene.release, scene.service.name
+    assert wanted.deployment is not None
+    if release.before_traffic is None:
+        return None
+    if any(one.record.release == release.number and one.record.in_service_at is not None for one in scene.mine):
+        return None
+    # A failure of an earlier deployment does not count: the user runs `up` again because something was mended.
+    began = wanted.deployment.began_at if wanted.deployment.boot == observed.boot else 0.0
+    counted = [run for run in observed.runs if run.record.succeeded or run.record.began_at >= began]
+    match runs.preparation(name, release.number, counted, observed.boot):
+        case "done":
+            return None
+        case "running":
+            return []
+        case "failed":
+            last = runs.latest(counted, "before_traffic", name, release.number)
+            assert last is not None
+            how = last.record.how
+            return GiveUp(service=name, instance=last.record.id, reason=f"before_traffic of {name} {how}")
+    why = f"release {release.number} is to be prepared before its first instance"
+    return [
+        StartRun(
+            kind="before_traffic",
+            name=name,
+            service=name,
+            release=release.number,
+            argv=release.before_traffic,
+            reason=why,
+        )
+    ]
 
 
 def _outcome(instance: Instance) -> Outcome:
@@ -192,7 +330,7 @@ def _with_fresh_failures(history: StartHistory, failed: list[Instance], now: flo
     )
 
 
-def _graces(service: Service, living: list[Instance], now: float) -> list[float]:
+def _graces(service: Service, living: Sequence[Instance], now: float) -> list[float]:
     """When grace periods end that have not yet: time alone then changes what an unhealthy instance means."""
     ends = (instance.record.launched_at + service.health_check.grace_period for instance in living)
     return [end for end in ends if end > now]

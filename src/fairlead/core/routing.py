@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from fairlead.core.desired import StackRecord
-from fairlead.core.model import HealthCheck, Service
+from fairlead.core.model import HealthCheck, Listener, Rule, Service
 from fairlead.core.traffic import Routing, TargetGroup
 
 
 def routing_of(wanted: StackRecord, occupied: Collection[str], configured: Routing | None) -> Routing | None:
     """The routing of `wanted`, or None when the stack is down and empty.
 
-    occupied: the services that have instances. One of them may have left the file: its group stays, as configured,
-    until its last instance is gone, so that requests inside it can finish."""
+    occupied: the services that have instances which take requests. One of them may have left the file: its group stays,
+    as configured, until its last instance is gone, so that requests inside it can finish."""
     if wanted.wanted == "down" and not occupied:
         return None
     stack = wanted.desired.stack
-    groups = {service.name: group_of(service) for service in stack.services}
+    groups = {service.name: group_of(service) for service in stack.services if service.serves}
     before = {group.name: group for group in configured.groups} if configured else {}
     for name in sorted(set(occupied) - set(groups)):
         groups[name] = before.get(name, TargetGroup(name=name, health_check=HealthCheck()))
@@ -34,3 +35,34 @@ def group_of(service: Service) -> TargetGroup:
         retry=service.retry,
         deregistration_delay=service.deregistration_delay,
     )
+
+
+def service_for(listener: Listener, host: str, path: str) -> str | None:
+    """Who gets a request for `host` (without a port) and `path` (without a query); None: nobody."""
+    for rule in listener.rules:
+        if _claims(rule, host, path):
+            return rule.forward
+    return listener.default
+
+
+def way_to(listener: Listener, service: Service) -> tuple[str, str] | None:
+    """(host, path) of a request that `listener` forwards to `service` and that asks what its health check asks: the
+    check's own host, or one that a rule names. None: the rules let none through."""
+    check = service.health_check
+    named = (host for rule in listener.rules if rule.forward == service.name for host in rule.hosts)
+    for host in (check.host, *(host for host in named if not set(host) & set("*?"))):
+        if service_for(listener, host, check.path.partition("?")[0]) == service.name:
+            return host, check.path
+    return None
+
+
+def _claims(rule: Rule, host: str, path: str) -> bool:
+    if rule.hosts:
+        return any(_matches(pattern.lower(), host.lower()) for pattern in rule.hosts)
+    return any(_matches(pattern, path) for pattern in rule.paths)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """`*`: any characters, `?`: one, as on an ALB."""
+    parts = ({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch("".join(parts), text, re.DOTALL) is not None

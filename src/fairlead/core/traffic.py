@@ -97,6 +97,8 @@ class NodeReport:
     pid: int | None
     version: str
     state: Literal["running", "starting", "stopped"]
+    problem: str = ""
+    """Why it could not be replaced by what is wanted (another program, another configuration); it is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from fairlead.core.observed import Process
+from fairlead.core.processes import Process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class LaunchOrder:
     """The whole environment of the program, FAIRLEAD_RUN included."""
     working_folder: str
     address: str
-    """`unix:/path` or `127.0.0.1:PORT`, as `reserve` gave it."""
+    """`unix:/path` or `127.0.0.1:PORT`, as `reserve` gave it; "" for a program that serves no requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +63,12 @@ class Engine(Protocol):
         """SIGKILL to the whole group and whatever left it; returns when they are gone, or EngineError after 5 s."""
         ...
 
-    async def clear(self, stack: str, instance: str) -> None:
+    async def clear(self, stack: str, instance: str, *, failed_start: bool | None = None, why: str = "") -> None:
         """The instance has ended: kill what it left behind, remove its socket and short-lived folder, forget it. Its
-        log and its record of how it ended stay until `forget`."""
+        log and its record of how it ended stay for a while (`tend`), at the longest until `forget`.
+
+        failed_start: whether it never came up, None: judge by how it ended; why: why it ended, in words. Both are kept
+        with the log, for whoever asks why it did not start."""
         ...
 
     async def forget(self, stack: str) -> None:
@@ -74,6 +77,15 @@ class Engine(Protocol):
 
     async def diagnose(self, stack: str, instance: str, address: str) -> str:
         """One clause on why it may not answer (`the program listens on 127.0.0.1:9000, not on $PORT 20417`), or ""."""
+        ...
+
+    async def memory(self, stack: str, instance: str) -> int | None:
+        """Bytes of memory that its processes hold together (a page they share counts once); None: unknown, or gone."""
+        ...
+
+    async def tend(self) -> None:
+        """Housekeeping, called every few seconds: cap the logs without losing a line, mark them with the time, remove
+        the folders of instances that ended long ago. Raises nothing; a second call while one works does nothing."""
         ...
 
     def log_tail(self, stack: str, instance: str, lines: int) -> str:

@@ -25,8 +25,9 @@ class Balancer(Protocol):
         ...
 
     async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
-        """Bind the ports that the stack has not yet (without accepting). PortInUse says who has it; then none of the
-        new ones is held. Called before anything is built; `configure` takes over, or gives back what it leaves out."""
+        """Bind the ports that nobody here has yet (without accepting). PortInUse says who has one, or who claims
+        the same of it (a default, a host: stacks may share a port that hosts tell apart); then nothing new is held.
+        Called before anything is built; `configure` takes over, or gives back what it leaves out."""
         ...
 
     async def configure(self, stack: str, routing: Routing | None) -> None:
@@ -49,6 +50,11 @@ class Balancer(Protocol):
     async def drain(self, group: str, target: str) -> None:
         """No new request from now on; running ones go on. A balancer that is dead and cannot be brought back has
         drained everything; the same for `mark_down` and `deregister`."""
+        ...
+
+    async def restore(self, group: str, target: str) -> None:
+        """The opposite of `drain`: a draining target gets requests again as soon as its checks pass, without having to
+        be admitted again. One that does not drain is left as it is."""
         ...
 
     async def deregister(self, group: str, target: str) -> None:

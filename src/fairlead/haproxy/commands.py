@@ -35,7 +35,8 @@ SHOW_STAT = "show stat -1 5 -1"
 SHOW_STATE = "show servers state"
 SHOW_INFO = "show info"
 
-_CLOSED = 0x01 | 0x02 | 0x08 | 0x10 | 0x20 | 0x40
+_MAINTAINED = 0x01 | 0x02 | 0x20 | 0x40
+_CLOSED = _MAINTAINED | 0x08 | 0x10
 """Bits of srv_admin_state by which a server gets no new request. Not 0x04: it only recalls `disabled` in the file."""
 
 
@@ -55,12 +56,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """One server as `show servers state` has it. closed: it gets no new request, by drain or maintenance."""
+    """One server as `show servers state` has it. closed: it gets no new request, by drain or maintenance; drained: by
+    drain alone, so that its checks go on."""
 
     backend: str
     name: str
     running: bool
     closed: bool
+    drained: bool
     weight: int
 
 
@@ -155,11 +158,13 @@ def parse_servers_state(answer: str) -> dict[tuple[str, str], ServerState]:
     for line in lines[2:]:
         fields = dict(zip(names, line.split(" "), strict=False))
         key = fields["be_name"], fields["srv_name"]
+        admin = int(fields["srv_admin_state"])
         states[key] = ServerState(
             backend=key[0],
             name=key[1],
             running=fields["srv_op_state"] == "2",
-            closed=bool(int(fields["srv_admin_state"]) & _CLOSED),
+            closed=bool(admin & _CLOSED),
+            drained=bool(admin & _CLOSED) and not admin & _MAINTAINED,
             weight=int(fields["srv_uweight"]),
         )
     return states

@@ -5,8 +5,8 @@ draining one nothing, a change that raises after it was remembered is carried ou
 outlives the daemon: `start` by a second daemon finds what is there.
 
 What a test sets: `answer` and `health` (what checks find), `sessions`, `requests`, `occupy` (foreign ports),
-`ports_lost`, `fail` (the next call of a verb), `die` and `revive`. What it reads: `serving`, `send`, `calls`,
-`members`, `ports`.
+`ports_lost`, `fail` (the next call of a verb), `die` and `revive`. What it reads: `serving`, `send`, `ask`,
+`calls`, `members`, `ports`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from fairlead.core.model import Listener
 from fairlead.core.traffic import BalancerReport, Check, NodeReport, Routing, Target, TargetReport, Traffic
 from fairlead.errors import BalancerError, PortInUse
 from fairlead.haproxy.base import Balancer
+from fairlead.haproxy.claims import Claims, Endpoint, claims_of, endpoint_of, hosts_of
+from fairlead.haproxy.frontends import Part
+from fairlead.haproxy.patterns import is_exact, matches
 from fairlead.haproxy.servers import Key, Member
-from fairlead.haproxy.sockets import Endpoint, endpoint_of
 from fairlead.haproxy.wanted import Wanted
 
 PASSED = Check(status="L7OK", code=200, duration=0.001)
@@ -44,7 +46,7 @@ class FakeBalancer(Balancer):
         self.requests: int | None = 0
         self.pid = 4000
         self._wanted = Wanted()
-        self._bound: dict[Endpoint, str] = {}
+        self._claims = Claims()
         self._foreign: dict[Endpoint, str] = {}
         self._answers: dict[Key, Check] = {}
         self._health: Callable[[str, str], Check | None] | None = None
@@ -76,7 +78,7 @@ class FakeBalancer(Balancer):
 
     def ports_lost(self) -> None:
         """Daemon and node are both dead: nobody holds the ports any more."""
-        self._bound.clear()
+        self._claims = Claims()
 
     def fail(self, verb: str, problem: BaseException | None = None, *, after: bool = False) -> None:
         """The next call of `verb` raises `problem` (default: a BalancerError); after: when its effect has happened."""
@@ -106,9 +108,9 @@ class FakeBalancer(Balancer):
         return dict(self._wanted.routings)
 
     @property
-    def ports(self) -> dict[Endpoint, str]:
-        """What is bound, reserved or open, and by which stack."""
-        return dict(self._bound)
+    def ports(self) -> dict[Endpoint, tuple[str, ...]]:
+        """What is bound, reserved or open, and by which stacks."""
+        return {endpoint: tuple(self._claims.stacks(endpoint)) for endpoint in self._claims.endpoints}
 
     def serving(self, group: str) -> list[str]:
         """The targets that a request to the group may reach now; fail-open among the admitted when none is up."""
@@ -125,6 +127,19 @@ class FakeBalancer(Balancer):
         self.requests = (self.requests or 0) + count
         return [able[(first + number) % len(able)] for number in range(count)]
 
+    def ask(self, port: int, host: str = "test", path: str = "/", address: str = "127.0.0.1") -> str:
+        """Who answers that request; "404" when nobody claims it, "503" when nobody could. BalancerError: refused."""
+        heard = [
+            (routing, listener)
+            for routing in self._wanted.routings.values()
+            for listener in routing.listeners
+            if endpoint_of(listener) == (address, port) and (routing.stack, (address, port)) not in self._wanted.absent
+        ]
+        if self._dead or not heard:
+            raise BalancerError(f"nobody listens on {address}:{port}")
+        group = _group_of(heard, host.lower(), path)
+        return "404" if group is None else self.send(group)[0] if self.serving(group) else "503"
+
     # --- the port ---------------------------------------------------------------------------------------------------
 
     async def start(self, traffic: Traffic) -> None:
@@ -135,8 +150,9 @@ class FakeBalancer(Balancer):
             self._wanted.keep(
                 Member(target=target, down=(target.group, target.id) in was_down) for target in traffic.targets
             )
-            self._bound = {endpoint: stack for endpoint, stack in self._bound.items() if endpoint in self._endpoints()}
-            self._bind_what_can_be()
+            # The daemon that reserved more has gone, and its reservations with it; the node has the others.
+            held, self._claims = self._claims.endpoints, Claims()
+            self._bind_what_can_be(held)
 
         await self._do("start", (), effect)
 
@@ -150,10 +166,9 @@ class FakeBalancer(Balancer):
                 self._wanted.routings[stack] = routing
             else:
                 self._wanted.routings.pop(stack, None)
+            self._claims.put(stack, claims_of(routing.listeners if routing else ()))
             self._bind_what_can_be()
             self._wanted.keep(self._wanted.members.values())
-            kept = self._endpoints()
-            self._bound = {end: owner for end, owner in self._bound.items() if owner != stack or end in kept}
 
         await self._do("configure", (stack,), effect)
 
@@ -180,6 +195,17 @@ class FakeBalancer(Balancer):
 
     async def drain(self, group: str, target: str) -> None:
         await self._do("drain", (group, target), lambda: self._change(group, target, draining=True))
+
+    async def restore(self, group: str, target: str) -> None:
+        def effect() -> None:
+            member = self._wanted.members.get((group, target))
+            if member is not None and member.target.mode == "draining":
+                down = member.down or not self._checked(member.key, passed=True)
+                self._wanted.members[group, target] = Member(
+                    target=replace(member.target, mode="in_service"), down=down
+                )
+
+        await self._do("restore", (group, target), effect)
 
     async def deregister(self, group: str, target: str) -> None:
         def effect() -> None:
@@ -213,7 +239,7 @@ class FakeBalancer(Balancer):
 
     async def stop(self) -> None:
         def effect() -> None:
-            self._wanted, self._bound = Wanted(), {}
+            self._wanted, self._claims = Wanted(), Claims()
 
         await self._do("stop", (), effect)
 
@@ -239,28 +265,28 @@ class FakeBalancer(Balancer):
         if faults and faults[0][1] == after:
             raise faults.popleft()[0]
 
-    def _bind(self, stack: str, listeners: Iterable[Listener]) -> None:
-        wanted = [endpoint_of(listener) for listener in listeners]
-        for endpoint in wanted:
-            holder = self._foreign.get(endpoint) if endpoint not in self._bound else None
-            if self._bound.get(endpoint, stack) != stack:
-                holder = f"stack {self._bound[endpoint]} has it"
-            if holder:
-                raise PortInUse(f"port {endpoint[1]} on {endpoint[0]} is taken", holder, "choose another port")
-        self._bound.update((endpoint, stack) for endpoint in wanted)
+    def _bind(self, stack: str, listeners: Iterable[Listener], held: Iterable[Endpoint] = ()) -> None:
+        before, bound = self._claims.of(stack), {*self._claims.endpoints, *held}
+        try:
+            for listener in listeners:
+                self._claims.add(stack, listener)
+                endpoint = endpoint_of(listener)
+                if endpoint in self._foreign and endpoint not in bound:
+                    what = f"port {endpoint[1]} on {endpoint[0]} is taken"
+                    raise PortInUse(what, self._foreign[endpoint], "choose another port")
+        except BaseException:
+            self._claims.put(stack, before)
+            raise
 
-    def _bind_what_can_be(self) -> None:
+    def _bind_what_can_be(self, held: Iterable[Endpoint] = ()) -> None:
         """A port that somebody else has is missing, until it is given back."""
         self._wanted.absent = {}
         for routing in self._wanted.routings.values():
             for listener in routing.listeners:
                 try:
-                    self._bind(routing.stack, (listener,))
+                    self._bind(routing.stack, (listener,), held)
                 except PortInUse as problem:
-                    self._wanted.absent[endpoint_of(listener)] = f"{problem.what}: {problem.why}"
-
-    def _endpoints(self) -> set[Endpoint]:
-        return set(self._wanted.endpoints)
+                    self._wanted.absent[routing.stack, endpoint_of(listener)] = f"{problem.what}: {problem.why}"
 
     def _change(self, group: str, target: str, *, down: bool = False, draining: bool = False) -> None:
         member = self._wanted.members.get((group, target))
@@ -299,3 +325,21 @@ class FakeBalancer(Balancer):
     def _notify(self) -> None:
         for callback in self._callbacks:
             callback()
+
+
+def _group_of(heard: list[Part], host: str, path: str) -> str | None:
+    """Whose a request is, and which of its groups gets it: the law of `frontends`."""
+    claims = [(pattern, part) for part in heard for pattern in hosts_of(part[1]) if matches(pattern, host)]
+    # Exact ones first, then the longest.
+    claims.sort(key=lambda claim: (not is_exact(claim[0]), -len(claim[0]), claim[0]))
+    defaults = [part for part in heard if part[1].default is not None]
+    owners = heard if len(heard) == 1 else [part for _, part in claims] + defaults
+    for routing, listener in owners[:1]:
+        for rule in listener.rules:
+            if any(matches(pattern.lower(), host) for pattern in rule.hosts) or any(
+                matches(pattern, path) for pattern in rule.paths
+            ):
+                return f"{routing.stack}.{rule.forward}"
+        if listener.default is not None:
+            return f"{routing.stack}.{listener.default}"
+    return None

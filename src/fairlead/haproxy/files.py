@@ -7,6 +7,7 @@ replace a shared runtime socket (haproxy.md section 1.5):
     haproxy.N.sock   runtime socket
     haproxy.N.pid    written by HAProxy; nobody trusts it
     haproxy.N.lend   where its listening sockets wait for it during its start
+    haproxy.N.log    what it says while it runs; haproxy.N.said: how much of that is in the log (`diary`)
     haproxy.N.json   who it is: pid, start time, boot, program; whether it is leaving
     state            the servers' states, for the next generation
 
@@ -26,7 +27,7 @@ from fairlead.aiokit.atomic import write_atomically
 from fairlead.aiokit.pidfd import Identity, identity_of
 from fairlead.haproxy.program import Program
 
-_NAME = re.compile(r"haproxy\.([1-9][0-9]{0,8})\.(?:cfg|sock|pid|lend|json)")
+_NAME = re.compile(r"haproxy\.([1-9][0-9]{0,8})\.(?:cfg|sock|pid|lend|log|said|json)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ class Files:
     def lending(self, generation: int) -> str:
         return f"{self.folder}/haproxy.{generation}.lend"
 
+    def log(self, generation: int) -> str:
+        return f"{self.folder}/haproxy.{generation}.log"
+
+    def copied(self, generation: int) -> str:
+        return f"{self.folder}/haproxy.{generation}.said"
+
     @property
     def state(self) -> str:
         return f"{self.folder}/state"
@@ -79,9 +86,16 @@ class Files:
 
     def remove(self, generation: int) -> None:
         """Remove what a generation left, once its process is gone."""
-        for ending in ("cfg", "sock", "pid", "lend", "json"):
+        for ending in ("cfg", "sock", "pid", "lend", "log", "said", "json"):
             with suppress(OSError):
                 os.unlink(f"{self.folder}/haproxy.{generation}.{ending}")
+
+    def open_log(self, generation: int) -> int:
+        """A descriptor for the generation to write its log to, or -1: it can do without."""
+        try:
+            return os.open(self.log(generation), os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return -1
 
     def write(self, path: str, text: str) -> None:
         """Replace one of them; not flushed, since no HAProxy outlives the machine. Blocks; OSError."""

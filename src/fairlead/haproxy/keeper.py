@@ -19,17 +19,23 @@ from fairlead.aiokit.fdpass import borrow
 from fairlead.aiokit.polling import wait_until
 from fairlead.errors import BalancerError
 from fairlead.haproxy import process as processes
+from fairlead.haproxy.claims import Endpoint, endpoint_of
 from fairlead.haproxy.commands import SHOW_STATE, parse_servers_state
+from fairlead.haproxy.diary import Diary
 from fairlead.haproxy.files import Files
 from fairlead.haproxy.process import Process
 from fairlead.haproxy.program import Program, find_program
 from fairlead.haproxy.render import Place, threads_for
-from fairlead.haproxy.sockets import Endpoint, Ports
+from fairlead.haproxy.sockets import Ports
+from fairlead.haproxy.wanted import Wanted
 
 log = logging.getLogger(__name__)
 
 END_PATIENCE = 2.0
 """Seconds between SIGTERM and SIGKILL; SIGTERM takes under a millisecond."""
+
+MOST_LEAVING = 16
+"""Processes that may stay for their open WebSockets, one a reload at most; the oldest ends when there are more."""
 
 STOP_PATIENCE = 1.0
 """Seconds for a leaving HAProxy to close its listeners; it takes a millisecond or two."""
@@ -44,6 +50,7 @@ class Keeper:
         *,
         folder: str,
         programs: str,
+        log_path: str,
         home: str,
         binary_override: str | None,
         search_path: str,
@@ -58,7 +65,10 @@ class Keeper:
         self.current: Process | None = None
         self.leaving: list[Process] = []
         self.program: Program | None = None
-        self._programs, self._home = programs, home
+        self.no_program: BalancerError | None = None
+        """Why none was found, when the last search did not find one."""
+        self._ran: Program | None = None
+        self._programs, self._home, self._diary = programs, home, Diary(log_path, self.files)
         self._binary_override, self._search_path = binary_override, search_path
         self._user, self._fd_limit, self._threads = user, fd_limit, threads_for(cpus)
         self._on_death, self._on_gone = on_death, on_gone
@@ -68,11 +78,8 @@ class Keeper:
         """Know again what an earlier daemon left: adopt the HAProxy that serves, with its sockets; watch those that are
         leaving; end one that does not answer, since a second one must never share its ports."""
         self._prepare()
-        try:
+        with suppress(BalancerError):  # what runs is adopted all the same; a start will ask again
             await self.find_program()
-        except BalancerError as problem:
-            # What runs is adopted all the same; a start will ask again.
-            log.warning("%s", problem)
         running = self.files.running()
         self._last_generation = max(self.files.generations() | set(running) | {0})
         for generation in sorted(running, reverse=True):
@@ -82,15 +89,39 @@ class Keeper:
                 found = await self._adopt(await processes.adopt(self.files, known))
             if found is None and (left := processes.hold_leaving(self.files, known)):
                 await (self._let_go(left) if self.current or known.leaving else self._end(left, patience=0.0))
-        for generation in self.files.generations() - set(running):
-            self.files.remove(generation)
+        for generation in self.files.generations() - {one.generation for one in self._known}:
+            self._remove(generation)
 
     async def find_program(self) -> Program:
         """The HAProxy to start, looked for until found, and again when it is no longer there. BalancerError: there is
         none that runs."""
         if self.program is None or not self.program.there:
-            self.program = await find_program(self._binary_override, self._search_path, self._programs)
+            try:
+                self.program = await find_program(self._binary_override, self._search_path, self._programs)
+            except BalancerError as problem:
+                self.program, self.no_program = None, problem
+                raise
+            self.no_program = None
         return self.program
+
+    @property
+    def _known(self) -> list[Process]:
+        return [*self.leaving, *([self.current] if self.current else [])]
+
+    def listen_to_them(self) -> None:
+        """Copy what they have said into the log."""
+        for one in self._known:
+            self._diary.copy(one.generation)
+
+    @property
+    def has_said_much(self) -> bool:
+        """Whether the present one's file is so long that the next generation should begin."""
+        return self.current is not None and self._diary.is_long(self.current.generation)
+
+    def _remove(self, generation: int) -> None:
+        """Remove what is left of one that has ended, once the log has its last words."""
+        self._diary.end(generation)
+        self.files.remove(generation)
 
     def _prepare(self) -> None:
         try:
@@ -110,6 +141,22 @@ class Keeper:
         self._take(found)
         return found
 
+    def bind(self, wanted: Wanted) -> bool:
+        """Get each port that is wanted and not held, and remember why the others cannot be had; whether that changed
+        anything."""
+        before, wanted.absent = wanted.absent, {}
+        changed = False
+        for routing in wanted.routings.values():
+            for listener in routing.listeners:
+                try:
+                    changed = bool(self.ports.reserve(routing.stack, (listener,))) or changed
+                except BalancerError as problem:
+                    wish, why = (routing.stack, endpoint_of(listener)), f"{problem.what}: {problem.why}"
+                    wanted.absent[wish] = why
+                    if wish not in before:
+                        log.warning("%s; it is tried again", why)
+        return changed or set(before) != set(wanted.absent)
+
     def place(self, generation: int) -> Place:
         return Place(
             runtime_socket=self.files.runtime_socket(generation),
@@ -122,8 +169,22 @@ class Keeper:
 
     async def launch(self, text: Callable[[Place], str], endpoints: Collection[Endpoint], *, checked: bool) -> None:
         """Start the next generation on `text` and let the present one leave. checked: ask `haproxy -c` first.
-        BalancerError or PortInUse: refused, and nothing has changed."""
-        program = await self.find_program()
+        BalancerError or PortInUse: refused, and nothing has changed.
+
+        Where none runs any more (not checked), the program that ran last is better than none: it takes the place of one
+        that does not start."""
+        try:
+            await self._launch(await self.find_program(), text, endpoints, checked=checked)
+        except BalancerError as problem:
+            before = self._ran
+            if checked or before is None or before == self.program or not before.there:
+                raise
+            log.warning("%s; starting HAProxy %s again, which ran before", problem, before.version)
+            await self._launch(before, text, endpoints, checked=False)
+
+    async def _launch(
+        self, program: Program, text: Callable[[Place], str], endpoints: Collection[Endpoint], *, checked: bool
+    ) -> None:
         self._prepare()  # whatever has tidied the run folder meanwhile
         self._last_generation += 1
         generation = self._last_generation
@@ -132,15 +193,15 @@ class Keeper:
         served = self.ports.listening(endpoints)
         try:
             if checked:
-                await processes.check(program, self.files, generation, written)
+                await processes.check(program, self.files, generation, written, self._diary)
             opened = self.ports.open(endpoints)
             sockets = self.ports.sockets(endpoints)
-            started = await processes.start(program, self.files, generation, written, sockets, self._home)
+            started = await processes.start(program, self.files, generation, written, sockets, self._home, self._diary)
         except BaseException:
             self.ports.shut(opened)
             # A start that failed may have shut the sockets that the present one serves.
             self.ports.open(served)
-            self.files.remove(generation)
+            self._remove(generation)
             raise
         self.ports.open(endpoints)
         before = self.current
@@ -167,11 +228,11 @@ class Keeper:
 
     async def end_all(self) -> None:
         """End every process now, and remove what they leave. BalancerError names one that will not go."""
-        ending = [*self.leaving, *([self.current] if self.current else [])]
+        ending = self._known
         self.leaving, self.current = [], None
         results = await asyncio.gather(*(self._end(one) for one in ending), return_exceptions=True)
         for generation in self.files.generations():
-            self.files.remove(generation)
+            self._remove(generation)
         with suppress(OSError):
             await asyncio.to_thread(self.files.write, self.files.state, "")
         for result in results:
@@ -180,18 +241,19 @@ class Keeper:
 
     def close(self) -> None:
         """Forget all of them; they go on."""
-        for one in [*self.leaving, *([self.current] if self.current else [])]:
+        for one in self._known:
             one.close()
         self.leaving, self.current = [], None
 
     def _take(self, process: Process) -> None:
         self.current = process
+        self._ran = process.known.program or self._ran
         process.watch(self._on_death)
 
     async def _retire(self, process: Process) -> None:
         if process.dead:
             process.close()
-            self.files.remove(process.generation)
+            self._remove(process.generation)
             self._on_gone(process.generation)
         elif process.frozen:
             # It would neither finish its requests nor ever leave.
@@ -207,6 +269,9 @@ class Keeper:
         with suppress(OSError):
             await asyncio.to_thread(self.files.record, process.known)
         self.leaving.append(process)
+        for oldest in self.leaving[:-MOST_LEAVING]:
+            log.warning("HAProxy (pid %d) is ended with its open connections: too many have not left", oldest.pid)
+            oldest.signal(signal.SIGTERM)
         process.watch(lambda: self._left(process))
         process.signal(signal.SIGUSR1)
         # Only then is a listener that was given up really closed.
@@ -217,7 +282,7 @@ class Keeper:
 
     def _left(self, process: Process) -> None:
         process.close()
-        self.files.remove(process.generation)
+        self._remove(process.generation)
         if process in self.leaving:
             self.leaving.remove(process)
         self._on_gone(process.generation)
@@ -225,6 +290,6 @@ class Keeper:
     async def _end(self, process: Process, patience: float = END_PATIENCE) -> None:
         try:
             await process.end(patience)
-            self.files.remove(process.generation)
+            self._remove(process.generation)
         finally:
             process.close()

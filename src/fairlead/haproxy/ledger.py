@@ -6,12 +6,11 @@ since the node's start (it never falls, also not across reloads), and the backen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from fairlead.core.traffic import Check, TargetReport
 from fairlead.haproxy.commands import Row, last_finished
-from fairlead.haproxy.membership import group_of
-from fairlead.haproxy.servers import Key, Member
+from fairlead.haproxy.servers import Key, Member, group_of
 
 Rows = tuple[Row, ...]
 
@@ -21,7 +20,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._rows: Rows = ()
-        self._leaving: dict[int, Rows | None] = {}
+        self._leaving: dict[int, Rows] = {}
+        self._mute: dict[int, Collection[Key]] = {}
         self._checks: dict[Key, Check] = {}
         self._usable: dict[str, frozenset[str]] = {}
         self._states: frozenset[tuple[str, str, str]] = frozenset()
@@ -37,15 +37,20 @@ class Ledger:
                 if check is not None:
                     self._checks[row.proxy, row.name] = check
 
-    def look_back(self, generation: int, rows: Rows | None) -> None:
-        """Take what a leaving HAProxy says; None: it lives and cannot be asked."""
+    def look_back(self, generation: int, rows: Rows) -> None:
+        """Take what a leaving HAProxy says."""
         self._leaving[generation] = rows
-        if rows is not None:
-            self._requests[generation] = requests_in(rows)
+        self._requests[generation] = requests_in(rows)
+
+    def cannot_ask(self, generation: int, known: Collection[Key]) -> None:
+        """A leaving HAProxy lives and does not answer; `known` are the targets that it has."""
+        self._leaving.pop(generation, None)
+        self._mute[generation] = known
 
     def gone(self, generation: int) -> None:
         """That process has ended; its requests still count."""
         self._leaving.pop(generation, None)
+        self._mute.pop(generation, None)
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop what belongs to no target of `keys`."""
@@ -72,6 +77,10 @@ class Ledger:
         """Another process has taken over: what was in rotation says nothing of it."""
         self._usable, self._states = {}, frozenset()
 
+    def has_passed(self, key: Key) -> bool:
+        """Whether its last finished check passed."""
+        return key in self._checks and self._checks[key].passed
+
     def is_up(self, key: Key) -> bool:
         """Whether its checks keep it in rotation, also while one of several has failed."""
         return any((row.proxy, row.name) == key and row.status.startswith("UP") for row in self._rows)
@@ -84,7 +93,7 @@ class Ledger:
         """Every member as last seen."""
         up = {(row.proxy, row.name) for row in self._rows if row.status.startswith("UP")}
         sessions = self._sessions()
-        mute = any(rows is None for rows in self._leaving.values())
+        unknown = {key for known in self._mute.values() for key in known}
         return tuple(
             TargetReport(
                 group=key[0],
@@ -93,14 +102,14 @@ class Ledger:
                 up=key in up,
                 check=self._checks.get(key),
                 # A leaving process that nobody can ask may still have a request inside a target that drains.
-                sessions=max(sessions.get(key, 0), 1 if mute and member.target.mode == "draining" else 0),
+                sessions=max(sessions.get(key, 0), 1 if key in unknown and member.target.mode == "draining" else 0),
             )
             for key, member in members.items()
         )
 
     def _sessions(self) -> dict[Key, int]:
         total: dict[Key, int] = {}
-        for rows in (self._rows, *(rows for rows in self._leaving.values() if rows is not None)):
+        for rows in (self._rows, *self._leaving.values()):
             for row in _servers(rows):
                 key = group_of(row.proxy), row.name
                 total[key] = total.get(key, 0) + row.sessions

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from fairlead.core.traffic import TargetGroup
 from fairlead.haproxy import words
 from fairlead.haproxy.commands import Command, ServerState, command
-from fairlead.haproxy.servers import CHECKED, OPEN, Key, Member, options
+from fairlead.haproxy.servers import CHECKED, OPEN, Key, Member, group_of, options
 
 States = Mapping[tuple[str, str], ServerState]
 """(backend, server) -> its state."""
@@ -35,11 +35,6 @@ def strangers(wanted: Iterable[Key], states: States) -> list[tuple[str, str]]:
     return [(backend, server) for backend, server in states if (group_of(backend), server) not in known]
 
 
-def group_of(backend: str) -> str:
-    """`stack.web.w` -> `stack.web`: names hold no dot, so the third part is always a role."""
-    return ".".join(backend.split(".")[:2])
-
-
 def admission(member: Member) -> list[Command]:
     """One success is enough for a target's first time (ALB user guide, target health status)."""
     return [command("health up", member.target.group + role, member.target.id) for role in CHECKED]
@@ -60,10 +55,14 @@ def level(backend: str, servers: Iterable[str]) -> list[Command]:
 def _checked(group: TargetGroup, member: Member, role: str, state: ServerState | None) -> list[Command]:
     backend, server = member.target.group + role, member.target.id
     commands = [] if state else [_add(group, member, role)]
-    if member.target.mode == "draining":
-        return commands if state and state.closed else [*commands, command("drain", backend, server)]
     if state and not state.closed:
-        return []
+        return [command("drain", backend, server)] if member.target.mode == "draining" else []
+    if member.target.mode == "draining":
+        # Its checks go on, so that they can tell when it is given back.
+        steps = [] if state and state.drained else ["enable health", "drain", "health down"]
+        return commands + [command(step, backend, server) for step in steps]
+    if state and state.drained and member.trusted:
+        return [command("ready", backend, server)]
     # `health down` does nothing in maintenance, so the way to ready leads through drain.
     steps = ["enable health", "drain", "health down", "ready"] + (["health up"] if member.trusted else [])
     return commands + [command(step, backend, server) for step in steps]

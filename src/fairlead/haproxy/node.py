@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from fairlead.aiokit.tasks import Tasks
 from fairlead.core.model import Listener
@@ -21,12 +21,13 @@ from fairlead.core.traffic import BalancerReport, NodeReport, Routing, Target, T
 from fairlead.errors import BalancerError
 from fairlead.haproxy import membership
 from fairlead.haproxy.base import Balancer
+from fairlead.haproxy.claims import claims_of
 from fairlead.haproxy.commands import Command
 from fairlead.haproxy.keeper import Keeper
 from fairlead.haproxy.ledger import Ledger
+from fairlead.haproxy.program import Program
 from fairlead.haproxy.render import static_part
 from fairlead.haproxy.servers import Member
-from fairlead.haproxy.sockets import endpoint_of
 from fairlead.haproxy.upkeep import Upkeep
 from fairlead.haproxy.wanted import Wanted
 
@@ -41,19 +42,22 @@ SHORT_LIFE = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between attempts to bring HAProxy back."""
 
-MENDING_PACE = 1.0
-"""Seconds between attempts to get what could not be had: a port that another process holds, a reload."""
+MENDING_PACE, LONGEST_MENDING_PACE = 1.0, 30.0
+"""Seconds between attempts to get what could not be had: a port that another process holds; a reload, which is tried
+less and less often."""
 
 CLOSE_PATIENCE = 10.0
+
+NO_PROGRAM = Program("", "")
 
 
 class HaproxyNode(Balancer):
     """The port's implementation. All paths are absolute.
 
-    folder: its files, made 0700; programs: where HAProxy is copied to; home: goes into HAProxy's environment as
-    FAIRLEAD_HOME. binary_override: the HAProxy to run, whatever else there is; search_path: where one is looked for
-    beside the packaged one. user: (uid, gid) that HAProxy becomes, when the daemon is root. fd_limit: the hard limit of
-    open files. cpus: cores of this machine.
+    folder: its files, made 0700; programs: where HAProxy is copied to; log_path: the file that it writes its log to;
+    home: goes into HAProxy's environment as FAIRLEAD_HOME. binary_override: the HAProxy to run, whatever else there is;
+    search_path: where one is looked for beside the packaged one. user: (uid, gid) that HAProxy becomes, when the daemon
+    is root. fd_limit: the hard limit of open files. cpus: cores of this machine.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class HaproxyNode(Balancer):
         *,
         folder: str,
         programs: str,
+        log_path: str,
         home: str,
         fd_limit: int,
         cpus: int,
@@ -70,8 +75,9 @@ class HaproxyNode(Balancer):
     ) -> None:
         self._ledger, self._wanted = Ledger(), Wanted()
         self._keeper = Keeper(
-            folder=folder, programs=programs, home=home, binary_override=binary_override, search_path=search_path,
-            user=user, fd_limit=fd_limit, cpus=cpus, on_death=self._died, on_gone=self._ledger.gone,
+            folder=folder, programs=programs, log_path=log_path, home=home, binary_override=binary_override,
+            search_path=search_path, user=user, fd_limit=fd_limit, cpus=cpus, on_death=self._died,
+            on_gone=self._ledger.gone,
         )  # fmt: skip
         self._upkeep = Upkeep(self._keeper, self._wanted, self._ledger, self._notify)
         self._callbacks: list[Callable[[], None]] = []
@@ -80,7 +86,9 @@ class HaproxyNode(Balancer):
         self._closing = False
         self._pause = 0.0
         self._stale = False
-        """What runs was not started on what is wanted, and could not be replaced."""
+        """What runs was not started on what is wanted, and is to be replaced."""
+        self._problem = ""
+        """Why it could not be."""
         self._mending = False
 
     async def start(self, traffic: Traffic) -> None:
@@ -140,6 +148,18 @@ class HaproxyNode(Balancer):
                 await self._take_out()
 
         await self._alone(f"drain {target}", work)
+
+    async def restore(self, group: str, target: str) -> None:
+        async def work() -> None:
+            member = self._wanted.members.get((group, target))
+            if member is not None and member.target.mode == "draining":
+                # One that has passed no check of late waits for one, as one does whose process was gone.
+                down = member.down or not self._ledger.has_passed(member.key)
+                back = Member(target=replace(member.target, mode="in_service"), down=down)
+                self._wanted.members[member.key] = back
+                await self._upkeep.carry_out()
+
+        await self._alone(f"restore {target}", work)
 
     async def deregister(self, group: str, target: str) -> None:
         async def work() -> None:
@@ -204,10 +224,16 @@ class HaproxyNode(Balancer):
         self._check_renders()
         try:
             await keeper.find()
-            self._bind()
-            await self._begin(reload=not self._runs_as_wanted())
+            keeper.bind(wanted)
+            alike = self._is_on_what_is_wanted()
+            if alike:
+                # Whatever program it is to run on: first it has the targets that it should.
+                self._upkeep.doubt()
+            if keeper.no_program is not None and wanted.endpoints:
+                raise keeper.no_program
+            await self._begin(reload=not alike or self._runs_another_program())
         except BalancerError as problem:
-            log.warning("HAProxy does not run as it should: %s", problem)
+            self._tell(problem)
             self._stale = True
         except BaseException:
             keeper.close()
@@ -218,46 +244,34 @@ class HaproxyNode(Balancer):
 
     async def _begin(self, *, reload: bool) -> None:
         await self._serve(reload=reload)
-        self._keeper.ports.close(set(self._keeper.ports.all()) - set(self._wanted.endpoints))
+        self._stale, self._problem = False, ""
+        ports = self._keeper.ports
+        ports.close(endpoint for endpoint in ports.all() if not ports.stacks(endpoint))
         self._upkeep.begun()
         await self._upkeep.carry_out()
 
-    def _bind(self) -> bool:
-        """Bind each port that is wanted and not held, and remember who has the others; whether there is a new one."""
-        before, self._wanted.absent = self._wanted.absent, {}
-        bound = False
-        for routing in self._wanted.routings.values():
-            for listener in routing.listeners:
-                try:
-                    bound = bool(self._keeper.ports.reserve(routing.stack, (listener,))) or bound
-                except BalancerError as problem:
-                    endpoint, why = endpoint_of(listener), f"{problem.what}: {problem.why}"
-                    self._wanted.absent[endpoint] = why
-                    if endpoint not in before:
-                        log.warning("%s; it is tried again", why)
-        return bound
-
     async def _configure(self, stack: str, routing: Routing | None) -> None:
         keeper, wanted = self._keeper, self._wanted
-        before = wanted.routings, wanted.members, wanted.absent
-        bound = keeper.ports.reserve(stack, routing.listeners if routing else ())
-        changed = wanted.routings.get(stack) != routing or any(endpoint in wanted.absent for endpoint in bound)
+        before, claimed = (wanted.routings, wanted.members, wanted.absent), keeper.ports.claimed(stack)
+        listeners = routing.listeners if routing else ()
+        keeper.ports.reserve(stack, listeners)
+        changed = wanted.routings.get(stack) != routing or any(wish[0] == stack for wish in wanted.absent)
         try:
             wanted.routings = {name: one for name, one in wanted.routings.items() if name != stack}
             if routing:
                 wanted.routings[stack] = routing
-            asked = set(wanted.endpoints) - set(bound)
-            wanted.absent = {endpoint: why for endpoint, why in wanted.absent.items() if endpoint in asked}
+            wanted.absent = {wish: why for wish, why in wanted.absent.items() if wish[0] != stack}
             wanted.keep(wanted.members.values())
             self._check_renders()
             await self._serve(reload=changed)
         except BaseException:
             wanted.routings, wanted.members, wanted.absent = before
-            keeper.ports.close(bound)
+            keeper.ports.settle(stack, claimed)
             raise
-        keeper.ports.close(set(keeper.ports.of(stack)) - set(wanted.endpoints))
+        keeper.ports.settle(stack, claims_of(listeners))
         self._ledger.forget(wanted.members)
         if changed:
+            self._stale, self._problem = False, ""
             self._upkeep.begun()
             await self._upkeep.carry_out()
 
@@ -268,12 +282,16 @@ class HaproxyNode(Balancer):
         elif reload:
             await self._keeper.save_state()
             await self._keeper.launch(self._wanted.render, self._wanted.present, checked=True)
-            self._stale = False
 
-    def _runs_as_wanted(self) -> bool:
-        """Whether an adopted HAProxy differs from what is wanted in its servers at most."""
+    def _runs_another_program(self) -> bool:
+        """Whether an adopted HAProxy was started from another program than would be started now."""
         current = self._keeper.current
-        if current is None or self._keeper.program not in (None, current.known.program):
+        return current is not None and current.known.program != self._keeper.program
+
+    def _is_on_what_is_wanted(self) -> bool:
+        """Whether the configuration of an adopted HAProxy differs from what is wanted in its servers at most."""
+        current = self._keeper.current
+        if current is None:
             return False
         there = self._keeper.files.read_configuration(current.generation)
         return static_part(there) == static_part(self._wanted.render(self._keeper.place(current.generation)))
@@ -284,13 +302,18 @@ class HaproxyNode(Balancer):
 
     async def _observe(self) -> BalancerReport:
         keeper = self._keeper
-        version = keeper.program.version if keeper.program else ""
+        program = keeper.current.known.program if keeper.current else None
+        version = (program or keeper.program or NO_PROGRAM).version
         if not self._wanted.endpoints:
             await self._upkeep.look_back()
             node = NodeReport(pid=None, version=version, state="stopped")
             targets = self._ledger.reports(self._wanted.members)
             return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self._ledger.requests)
         missing = self._wanted.missing
+        keeper.listen_to_them()
+        if keeper.has_said_much and not self._stale:
+            self._stale = True
+            self._mend()
         try:
             if not self._upkeep.alive:
                 raise ConnectionError("HAProxy has ended, and is being started again")
@@ -299,9 +322,11 @@ class HaproxyNode(Balancer):
             log.warning("the balancer's targets are unknown: %s", str(problem) or "HAProxy is silent")
             await self._upkeep.end_frozen()
             pid = keeper.current.pid if keeper.current else None
-            node = NodeReport(pid=pid, version=version, state="running" if self._upkeep.alive else "starting")
+            state: Literal["running", "starting"] = "running" if self._upkeep.alive else "starting"
+            node = NodeReport(pid=pid, version=version, state=state, problem=self._problem)
             return BalancerReport(known=False, nodes=(node,), missing=missing)
-        node = NodeReport(pid=keeper.current.pid if keeper.current else None, version=version, state="running")
+        pid = keeper.current.pid if keeper.current else None
+        node = NodeReport(pid=pid, version=version, state="running", problem=self._problem)
         targets = self._ledger.reports(self._wanted.members)
         requests = self._ledger.requests
         return BalancerReport(known=True, nodes=(node,), targets=targets, requests=requests, missing=missing)
@@ -312,29 +337,38 @@ class HaproxyNode(Balancer):
             self._tasks.spawn("get what is missing", self._keep_mending())
 
     async def _keep_mending(self) -> None:
+        clock, pause, due = asyncio.get_running_loop().time, MENDING_PACE, 0.0
         try:
             while not self._closing and (self._stale or self._wanted.absent):
                 await asyncio.sleep(MENDING_PACE)
                 async with self._lock:
                     if not self._closing:
-                        await self._mend_once()
+                        await self._mend_once(reload=clock() >= due)
+                if self._problem and clock() >= due:
+                    # A program that does not start is not there again in a second.
+                    pause, due = min(LONGEST_MENDING_PACE, 2 * pause), clock() + pause
         finally:
             self._mending = False
 
-    async def _mend_once(self) -> None:
+    async def _mend_once(self, *, reload: bool) -> None:
         if not self._wanted.endpoints:
-            self._stale, self._wanted.absent = False, {}
+            self._stale, self._problem, self._wanted.absent = False, "", {}
             return
-        if not self._bind() and not self._stale:
+        if not self._keeper.bind(self._wanted) and not (self._stale and reload):
             return
         try:
             self._stale = True
             await self._begin(reload=True)
         except BalancerError as problem:
-            log.warning("HAProxy does not run as it should: %s", problem)
+            self._tell(problem)
             return
         log.info("HAProxy serves all that is wanted%s", ", except what is missing" if self._wanted.absent else "")
         self._notify()
+
+    def _tell(self, problem: BalancerError) -> None:
+        if problem.sentence != self._problem:
+            log.warning("HAProxy does not run as it should, and is tried again: %s", problem)
+        self._problem = problem.sentence
 
     def _died(self) -> None:
         if self._closing:

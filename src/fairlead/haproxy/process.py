@@ -22,8 +22,10 @@ from fairlead.aiokit.pidfd import ended, identity_of, open_pidfd, send, stat_of
 from fairlead.aiokit.polling import wait_until
 from fairlead.errors import BalancerError, FairleadError
 from fairlead.haproxy.commands import SHOW_INFO, SHOW_STAT, Row, parse_info, parse_stat
+from fairlead.haproxy.diary import Diary
 from fairlead.haproxy.files import Files, Known
 from fairlead.haproxy.program import Program
+from fairlead.haproxy.render import LOG_VARIABLE
 from fairlead.haproxy.runtime import Runtime
 
 START_PATIENCE = 10.0
@@ -120,7 +122,7 @@ class Process:
             self._watched = False
 
 
-async def check(program: Program, files: Files, generation: int, text: str) -> None:
+async def check(program: Program, files: Files, generation: int, text: str, diary: Diary) -> None:
     """Let HAProxy read `text` without doing anything. BalancerError with its words when it refuses."""
     path = files.configuration(generation)
     try:
@@ -132,17 +134,24 @@ async def check(program: Program, files: Files, generation: int, text: str) -> N
     except FairleadError as problem:
         raise BalancerError("HAProxy cannot be run", problem.sentence) from problem
     if not finished.ok:
+        diary.note(finished.output)
         why, detail = _alerts(finished.output), finished.output[-4000:]
         raise BalancerError("HAProxy refuses the configuration", why, detail=detail)
 
 
 async def start(
-    program: Program, files: Files, generation: int, text: str, sockets: Sequence[socket.socket], home: str
+    program: Program,
+    files: Files,
+    generation: int,
+    text: str,
+    sockets: Sequence[socket.socket],
+    home: str,
+    diary: Diary,
 ) -> Process:
-    """Start a HAProxy on `text` that takes `sockets`; returns when it answers. BalancerError with its own words, and
-    then no process and no file of that generation is left."""
+    """Start a HAProxy on `text` that takes `sockets`; what it complains of goes into `diary`. Returns when it answers.
+    BalancerError with its own words, and then no process and no file of that generation is left."""
     try:
-        return await _start(program, files, generation, text, sockets, home)
+        return await _start(program, files, generation, text, sockets, home, diary)
     except (OSError, subprocess.SubprocessError) as problem:
         files.remove(generation)
         raise BalancerError("HAProxy cannot be started", str(problem)) from problem
@@ -152,7 +161,13 @@ async def start(
 
 
 async def _start(
-    program: Program, files: Files, generation: int, text: str, sockets: Sequence[socket.socket], home: str
+    program: Program,
+    files: Files,
+    generation: int,
+    text: str,
+    sockets: Sequence[socket.socket],
+    home: str,
+    diary: Diary,
 ) -> Process:
     path, memory = files.configuration(generation), -1
     try:
@@ -162,13 +177,16 @@ async def _start(
         memory = os.memfd_create(f"haproxy.{generation}.cfg", 0)
         os.write(memory, text.encode(errors="surrogateescape"))
         path = f"/proc/self/fd/{memory}"
+    said = files.open_log(generation)
     argv = [program.path, "-D", "-f", path, "-x", files.lending(generation)]
     try:
         async with Lender(files.lending(generation), sockets):
-            finished = await asyncio.to_thread(_run_to_detachment, argv, memory, home)
+            finished = await asyncio.to_thread(_run_to_detachment, argv, memory, said, home)
     finally:
-        if memory >= 0:
-            os.close(memory)
+        for descriptor in (memory, said):
+            if descriptor >= 0:
+                os.close(descriptor)
+    diary.note(finished.stderr)
     if finished.returncode != 0:
         raise BalancerError("HAProxy did not start", _alerts(finished.stderr), detail=finished.stderr[-4000:])
     runtime = Runtime(files.runtime_socket(generation))
@@ -183,12 +201,13 @@ async def _start(
     return process
 
 
-def _run_to_detachment(argv: list[str], memory: int, home: str) -> subprocess.CompletedProcess[str]:
+def _run_to_detachment(argv: list[str], memory: int, said: int, home: str) -> subprocess.CompletedProcess[str]:
     # Not through aiokit.programs: that kills what is left of the group, and HAProxy leaves the group only after its
     # parent has returned.
+    env = {"FAIRLEAD_HOME": home} | ({LOG_VARIABLE: str(said)} if said >= 0 else {})
     return subprocess.run(
-        argv, env={"FAIRLEAD_HOME": home}, cwd="/", umask=0o077, timeout=START_PATIENCE, start_new_session=True,
-        pass_fds=(memory,) if memory >= 0 else (), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        argv, env=env, cwd="/", umask=0o077, timeout=START_PATIENCE, start_new_session=True,
+        pass_fds=[one for one in (memory, said) if one >= 0], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
 

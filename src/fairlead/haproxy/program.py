@@ -24,7 +24,7 @@ OLDEST = (2, 8)
 PATIENCE = 10.0
 """Seconds for `haproxy -v`; it takes milliseconds."""
 
-_VERSION = re.compile(r"HAProxy version (\d+)\.(\d+)(?:\.(\d+))?")
+_VERSION = re.compile(r"HAProxy version (?P<build>(\d+)\.(\d+)(?:\.(\d+))?[^\n]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Program:
 
     path: str
     version: str
+    build: str = ""
+    """All that it says of its version: `2.8.25-5cf5d0683 2026/06/26`, so that a distribution's patch counts as new."""
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -89,7 +91,7 @@ async def _look_at(path: str) -> Program:
             f"{path} is no HAProxy that runs here", f"`{path} -v` ended with status {finished.status}",
             "set FAIRLEAD_HAPROXY to a HAProxy", detail=finished.output[-2000:],
         )  # fmt: skip
-    return Program(path, ".".join(part or "0" for part in version.groups()))
+    return Program(path, ".".join(part or "0" for part in version.groups()[1:]), version["build"].strip()[:200])
 
 
 def _new_enough(program: Program, why: str) -> Program:
@@ -103,7 +105,7 @@ def _new_enough(program: Program, why: str) -> Program:
 
 async def _copied(packed: Program, copies: str) -> Program:
     folder = os.path.join(copies, f"haproxy-{packed.version}")
-    copy = Program(os.path.join(folder, "haproxy"), packed.version)
+    copy = Program(os.path.join(folder, "haproxy"), packed.version, packed.build)
     if await _runs(copy):
         return copy
     try:
@@ -131,6 +133,6 @@ def _copy(source: str, folder: str) -> None:
 
 async def _runs(copy: Program) -> bool:
     try:
-        return (await _look_at(copy.path)).version == copy.version
+        return await _look_at(copy.path) == copy
     except BalancerError:
         return False

@@ -11,10 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fairlead.core.model import Listener
 from fairlead.core.traffic import Routing, TargetGroup
 from fairlead.haproxy import words
-from fairlead.haproxy.servers import CHECKED, OPEN, SAFE, UNSAFE, Member, file_line, full_name, is_in, settings
+from fairlead.haproxy.claims import Endpoint, endpoint_of
+from fairlead.haproxy.frontends import Part, frontend
+from fairlead.haproxy.servers import (
+    CHECKED,
+    OPEN,
+    SAFE,
+    UNSAFE,
+    Key,
+    Member,
+    file_line,
+    full_name,
+    group_of,
+    is_in,
+    settings,
+)
 
 LONGEST_MAXCONN = 20_000
 """More would only cost memory: HAProxy's tables grow with it, whether used or not."""
@@ -22,12 +35,14 @@ LONGEST_MAXCONN = 20_000
 SERVER_STEP = 64
 """Descriptors for checks and pooled connections are set aside in steps: one more target is no reason to reload."""
 
-FAREWELL = 30.0
-"""Seconds that an old process outlives the longest deregistration delay."""
+FAREWELL = 86_400.0
+"""Seconds that an old process outlives the longest deregistration delay at most: the life of a WebSocket that a reload
+found open. It ends sooner when its clients have gone."""
+
+LOG_VARIABLE = "FAIRLEAD_LOG"
+"""Of HAProxy's environment: the number of the descriptor that it writes its log to."""
 
 MOST_UID = 2**32 - 2
-
-SAFE_METHODS = "GET HEAD OPTIONS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +69,9 @@ def render(routings: Iterable[Routing], members: Iterable[Member], place: Place)
     lines = ["# Written by fairlead, and again at every change of its targets."]
     lines += _global(ordered, len(known), place)
     lines += _defaults()
+    for endpoint, parts in sorted(_by_endpoint(ordered).items()):
+        lines += frontend(endpoint, parts)
     for routing in ordered:
-        names = {group.name for group in routing.groups}
-        for listener in sorted(routing.listeners, key=lambda one: (one.address, one.port)):
-            if listener.default not in names:
-                raise words.refuse("listener's service", listener.default, f"stack {routing.stack} has no such group")
-            lines += _frontend(routing, listener)
         for group in sorted(routing.groups, key=lambda one: one.name):
             full = full_name(routing.stack, group)
             mine = [member for member in known if member.target.group == full]
@@ -69,15 +81,28 @@ def render(routings: Iterable[Routing], members: Iterable[Member], place: Place)
     return "\n".join(lines) + "\n"
 
 
+def _by_endpoint(routings: Iterable[Routing]) -> dict[Endpoint, list[Part]]:
+    found: dict[Endpoint, list[Part]] = {}
+    for routing in routings:
+        for listener in routing.listeners:
+            found.setdefault(endpoint_of(listener), []).append((routing, listener))
+    return found
+
+
 def static_part(text: str) -> str:
     """`text` without its servers: what only a reload can change."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("    server "))
 
 
-def frontend_name(listener: Listener) -> str:
-    """`_l.127.0.0.1:8080`; fairlead's own proxies begin with `_`."""
-    address = words.ip(listener.address, "listener address")
-    return f"_l.{address}:{words.count(listener.port, 'listener port', 1, 65535)}"
+def servers_in(text: str) -> frozenset[Key]:
+    """Every target that has a server in that configuration."""
+    found, group = set(), ""
+    for line in text.splitlines():
+        if line.startswith("backend "):
+            group = group_of(line.removeprefix("backend "))
+        elif line.startswith("    server "):
+            found.add((group, line.split(" ", 6)[5]))
+    return frozenset(found)
 
 
 def maxconn(fd_limit: int, listeners: int, targets: int) -> int:
@@ -89,7 +114,7 @@ def maxconn(fd_limit: int, listeners: int, targets: int) -> int:
 
 def _global(routings: list[Routing], targets: int, place: Place) -> list[str]:
     delays = [group.deregistration_delay for routing in routings for group in routing.groups]
-    listeners = sum(len(routing.listeners) for routing in routings)
+    listeners = len(_by_endpoint(routings))
     socket = words.word(words.file_path(place.runtime_socket, "runtime socket"), "runtime socket")
     lines = [
         "global",
@@ -103,6 +128,8 @@ def _global(routings: list[Routing], targets: int, place: Place) -> list[str]:
         f"    hard-stop-after {words.milliseconds(max(delays, default=0.0) + FAREWELL, 'deregistration delay')}",
         "    tune.bufsize 16384",
         "    tune.http.maxhdr 256",
+        # A variable, so that the text does not depend on the number; 2 is nobody's once it runs.
+        f'    log "fd@${{{LOG_VARIABLE}-2}}" len 8192 format iso daemon notice',
     ]
     if place.user is not None:
         uid, gid = place.user
@@ -134,52 +161,12 @@ def _defaults() -> list[str]:
     ]
 
 
-def _page(title: str) -> str:
-    return f'string "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"'
-
-
-def _frontend(routing: Routing, listener: Listener) -> list[str]:
-    name = frontend_name(listener)
-    address = words.ip(listener.address, "listener address")
-    # As the daemon bound it: HAProxy takes a lent socket only when address and v6only agree.
-    kind = "" if ":" not in address else " v4v6" if address == "::" else " v6only"
-    group = f"{routing.stack}.{listener.default}"
-    marked = f"{{ req.fhdr(x-fairlead-check) -m str -- {words.token(routing.check_token)} }}"
-    trace = "{ req.fhdr(x-amzn-trace-id) -m sub Root= }"
-    forwarded = "{ req.fhdr(x-forwarded-for) -m found }"
-    rules = [
-        f"set-var(txn.check) bool(true) if {marked}",
-        "del-header X-Fairlead-Check",
-        "deny deny_status 405 if METH_TRACE",
-        "return status 400 content-type text/html "
-        f"{_page('400 Bad Request')} if HTTP_1.1 !{{ req.hdr(host) -m found }}",
-        f"return status 463 content-type text/html {_page('463')} if {{ req.hdr_cnt(x-forwarded-for) gt 30 }}",
-        f'set-header X-Amzn-Trace-Id "Self=%[unique-id,bytes(5)];%[req.fhdr(x-amzn-trace-id)]" if {trace}',
-        f"set-header X-Amzn-Trace-Id %[unique-id] unless {trace}",
-        f'set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if {forwarded}',
-        f"set-header X-Forwarded-For %[src] unless {forwarded}",
-        "set-header X-Forwarded-Proto http",
-        f"set-header X-Forwarded-Port {listener.port}",
-        # Both rings have their own checks: a request fails open when the ring that would take it has nobody.
-        f"set-var(txn.be) str({group}{OPEN}) if {{ nbsrv({group}) eq 0 }}",
-        f"set-var(txn.be) str({group}{OPEN}) if !{{ method {SAFE_METHODS} }} {{ nbsrv({group}{UNSAFE}) eq 0 }}",
-        f"set-var(txn.be) str({group}{UNSAFE}) if !{{ var(txn.be) -m found }} !{{ method {SAFE_METHODS} }}",
-    ]
-    return [
-        "",
-        f"frontend {name}",
-        f"    bind {words.endpoint(address, listener.port)}{kind} name {name} proto h1",
-        *(f"    http-request {rule}" for rule in rules),
-        "    http-response set-header X-Fairlead-Instance %[srv_name] if { var(txn.check) -m found }",
-        "    use_backend %[var(txn.be)] if { var(txn.be) -m found }",
-        f"    default_backend {group}",
-    ]
-
-
 def _backend(full: str, group: TargetGroup, role: str) -> list[str]:
     lines = [
         "",
         f"backend {full}{role}",
+        # Its servers' changes of state; those of the other two would only say it again.
+        *(["    log global"] if role == SAFE else []),
         "    balance roundrobin",
         *_connections(group, role),
         "    http-response set-var(txn.tst) status",

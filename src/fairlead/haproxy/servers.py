@@ -47,6 +47,11 @@ def full_name(stack: str, group: TargetGroup) -> str:
     return f"{words.name(stack, 'stack')}.{words.name(group.name, 'service')}"
 
 
+def group_of(backend: str) -> str:
+    """`stack.web.w` -> `stack.web`: names hold no dot, so the third part is always a role."""
+    return ".".join(backend.split(".")[:2])
+
+
 def groups_of(routings: tuple[Routing, ...]) -> dict[str, TargetGroup]:
     """Every target group by its full name."""
     return {full_name(routing.stack, group): group for routing in routings for group in routing.groups}

@@ -3,80 +3,77 @@
 In: what the stacks want to listen on. Out: sockets that outlive any HAProxy, so that its death refuses nobody. A port
 is *reserved* (bound, refusing connections) until a HAProxy is about to take it, then *open* (listening).
 
-The law: a port has one owner, the stack that asked first; one that nobody wants any more is closed, or clients would
-wait in a queue that nobody serves; whoever else has a port is named (`holders`).
+The law: a port is held as long as any stack claims it (`claims`), and closed when the last one has left, or clients
+would wait in a queue that nobody serves; whoever else has a port is named (`holders`).
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from pathlib import Path
 
 from fairlead.core.model import Listener
 from fairlead.errors import BalancerError, PortInUse
 from fairlead.haproxy import words
+from fairlead.haproxy.claims import Claimed, Claims, Endpoint, endpoint_of
 from fairlead.haproxy.holders import describe_holder
 
 BACKLOG = 4096
 
-Endpoint = tuple[str, int]
-"""(address in its shortest form, port)."""
-
-
-@dataclass(slots=True)
-class Held:
-    """One socket of ours and whose it is; stack "" before a restarted daemon has heard who wants it."""
-
-    socket: socket.socket
-    stack: str
-
-    @property
-    def listening(self) -> bool:
-        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-
-
-def endpoint_of(listener: Listener) -> Endpoint:
-    """Where it listens."""
-    return words.ip(listener.address, "listener address"), listener.port
+UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+"""The first port that belongs to everybody."""
 
 
 class Ports:
     """All listening sockets of one node."""
 
     def __init__(self) -> None:
-        self._held: dict[Endpoint, Held] = {}
+        self._held: dict[Endpoint, socket.socket] = {}
+        self._claims = Claims()
 
     def __contains__(self, endpoint: Endpoint) -> bool:
         return endpoint in self._held
 
-    def reserve(self, stack: str, listeners: Iterable[Listener]) -> list[Endpoint]:
-        """Bind what the stack has not yet, and return that. PortInUse or BalancerError: then nothing new is held."""
-        new: list[Endpoint] = []
+    def reserve(self, stack: str, listeners: Collection[Listener]) -> list[Endpoint]:
+        """Claim those listeners, bind what nobody holds yet, and return that. PortInUse or BalancerError: then nothing
+        new is claimed or held."""
+        before, new = self._claims.of(stack), []
+        lowest = min((listener.port for listener in listeners), default=0)
         try:
-            for endpoint in map(endpoint_of, listeners):
-                held = self._held.get(endpoint)
-                if held is not None and held.stack in ("", stack):
-                    held.stack = stack
-                    continue
-                self._refuse_own(stack, endpoint)
-                self._held[endpoint] = Held(_bind(endpoint), stack)
-                new.append(endpoint)
+            for listener in listeners:
+                self._claims.add(stack, listener)
+                endpoint = endpoint_of(listener)
+                if endpoint not in self._held:
+                    self._held[endpoint] = _bind(endpoint, lowest)
+                    new.append(endpoint)
         except BaseException:
+            self._claims.put(stack, before)
             self.close(new)
             raise
         return new
 
+    def claimed(self, stack: str) -> Claimed:
+        """What the stack claims, for `settle`."""
+        return self._claims.of(stack)
+
+    def settle(self, stack: str, claimed: Claimed) -> None:
+        """From now on the stack claims exactly that; what nobody claims any more is closed."""
+        before = self._claims.of(stack)
+        self._claims.put(stack, claimed)
+        self.close(one for one in before if one in self._held and not self._claims.stacks(one))
+
     def adopt(self, sockets: Iterable[socket.socket]) -> None:
-        """Take what a running HAProxy gave back; `reserve` then tells whose each is."""
+        """Take what a running HAProxy gave back; `reserve` then tells who claims each."""
         for one in sockets:
             address, port = one.getsockname()[:2]
             endpoint = words.ip(address, "listener address"), int(port)
             if endpoint in self._held:
                 one.close()
             else:
-                self._held[endpoint] = Held(one, "")
+                self._held[endpoint] = one
 
     def open(self, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
         """Let connections in, and return those that were closed before. Also after each start of a HAProxy: one that
@@ -84,9 +81,8 @@ class Ports:
         opened = []
         try:
             for endpoint in endpoints:
-                held = self._held[endpoint]
-                if not held.listening:
-                    _listen(held.socket, endpoint)
+                if not _listens(self._held[endpoint]):
+                    _listen(self._held[endpoint], endpoint)
                     opened.append(endpoint)
         except BaseException:
             self.shut(opened)
@@ -95,59 +91,42 @@ class Ports:
 
     def listening(self, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
         """Those that let connections in."""
-        return [endpoint for endpoint in endpoints if self._held[endpoint].listening]
+        return [endpoint for endpoint in endpoints if _listens(self._held[endpoint])]
 
     def shut(self, endpoints: Iterable[Endpoint]) -> None:
         """Back to reserved."""
         for endpoint in endpoints:
-            _hold_silently(self._held[endpoint].socket)
+            _hold_silently(self._held[endpoint])
 
     def sockets(self, endpoints: Collection[Endpoint]) -> list[socket.socket]:
         """Those sockets, for a HAProxy to take."""
-        return [self._held[endpoint].socket for endpoint in endpoints]
+        return [self._held[endpoint] for endpoint in endpoints]
 
     def close(self, endpoints: Iterable[Endpoint]) -> None:
         for endpoint in list(endpoints):
-            self._held.pop(endpoint).socket.close()
+            self._held.pop(endpoint).close()
 
-    def of(self, stack: str) -> list[Endpoint]:
-        """What the stack holds, reserved or open."""
-        return [endpoint for endpoint, held in self._held.items() if held.stack == stack]
+    def stacks(self, endpoint: Endpoint) -> list[str]:
+        """Who claims it; nobody, before a restarted daemon has said who does."""
+        return self._claims.stacks(endpoint)
 
     def all(self) -> list[Endpoint]:
         return list(self._held)
 
-    def _refuse_own(self, stack: str, endpoint: Endpoint) -> None:
-        """Another listener of this home that the kernel would find in the way."""
-        for (address, port), held in self._held.items():
-            if port != endpoint[1] or not _overlap(address, endpoint[0]):
-                continue
-            where = words.endpoint(address, port)
-            if held.stack == stack:
-                raise PortInUse(
-                    f"port {port} on {endpoint[0]} is taken",
-                    f"stack {stack} itself listens on {where} now",
-                    "change one step at a time: first to another port, then to this address",
-                )
-            raise PortInUse(
-                f"port {port} on {endpoint[0]} is taken",
-                f"stack {held.stack} has {where}" if held.stack else f"another stack has {where}",
-                f"choose another port, or run: fairlead down {held.stack}".rstrip(),
-            )
+
+def _listens(one: socket.socket) -> bool:
+    return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or "::" in (one, other) or ("0.0.0.0" in (one, other) and ":" not in one + other)
-
-
-def _bind(endpoint: Endpoint) -> socket.socket:
-    """A socket bound to `endpoint` that nobody else can bind, and that refuses connections."""
+def _bind(endpoint: Endpoint, lowest: int) -> socket.socket:
+    """A socket bound to `endpoint` that nobody else can bind, and that refuses connections. lowest: the lowest port
+    that is wanted with it, for the advice when it is not allowed."""
     address, port = endpoint
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         one = socket.socket(family, socket.SOCK_STREAM)
     except OSError as problem:
-        raise _cannot_listen(endpoint, problem) from problem
+        raise _cannot_listen(endpoint, problem, lowest) from problem
     try:
         if family == socket.AF_INET6:
             # As the bind line says it (render): `::` takes IPv4 too.
@@ -159,7 +138,7 @@ def _bind(endpoint: Endpoint) -> socket.socket:
         _hold_silently(one)
     except OSError as problem:
         one.close()
-        raise _cannot_listen(endpoint, problem) from problem
+        raise _cannot_listen(endpoint, problem, lowest) from problem
     return one
 
 
@@ -175,10 +154,10 @@ def _listen(one: socket.socket, endpoint: Endpoint) -> None:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.listen(BACKLOG)
     except OSError as problem:
-        raise _cannot_listen(endpoint, problem) from problem
+        raise _cannot_listen(endpoint, problem, endpoint[1]) from problem
 
 
-def _cannot_listen(endpoint: Endpoint, problem: OSError) -> BalancerError:
+def _cannot_listen(endpoint: Endpoint, problem: OSError, lowest: int) -> BalancerError:
     address, port = endpoint
     if problem.errno == errno.EADDRINUSE:
         return PortInUse(
@@ -188,12 +167,27 @@ def _cannot_listen(endpoint: Endpoint, problem: OSError) -> BalancerError:
         )
     what = f"fairlead cannot listen on {words.endpoint(address, port)}"
     if problem.errno == errno.EACCES:
-        return BalancerError(
-            what, "ports below 1024 belong to root",
-            f"choose a port from 1024 on, or run as root: sysctl net.ipv4.ip_unprivileged_port_start={port}",
-        )  # fmt: skip
+        return BalancerError(what, *_why_not_allowed(min(lowest, port)))
     if problem.errno == errno.EADDRNOTAVAIL:
         return BalancerError(what, "this machine has no such address", "see its addresses with: ip address")
     if problem.errno == errno.EAFNOSUPPORT:
         return BalancerError(what, "this machine has no IPv6", "choose an IPv4 address, like 127.0.0.1")
     return BalancerError(what, problem.strerror or str(problem))
+
+
+def _why_not_allowed(lowest: int) -> tuple[str, str]:
+    """Why a low port is refused, and the command that allows it, and keeps it allowed."""
+    if os.geteuid() == 0:
+        why = "this root may not use ports below 1024: it lacks the capability CAP_NET_BIND_SERVICE"
+        return why, "give it to the container or unit that the daemon runs in, or choose a port from 1024 on"
+    try:
+        first = int(Path(UNPRIVILEGED).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        first = 1024
+    setting = f"net.ipv4.ip_unprivileged_port_start={lowest}"
+    return (
+        f"ports below {first} belong to root",
+        f"allow them with: sudo sysctl -w {setting}\n"
+        f"and keep that with: echo {setting} | sudo tee /etc/sysctl.d/50-fairlead.conf\n"
+        f"or choose a port from {first} on",
+    )

@@ -21,6 +21,7 @@ from fairlead.haproxy.commands import SHOW_STATE, Command, command, parse_server
 from fairlead.haproxy.keeper import Keeper
 from fairlead.haproxy.ledger import Ledger, is_idle
 from fairlead.haproxy.process import Process
+from fairlead.haproxy.render import servers_in
 from fairlead.haproxy.wanted import Wanted
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,10 @@ class Upkeep:
         """Another process has taken over."""
         self.begun_at = asyncio.get_running_loop().time()
         self._ledger.new_process()
+
+    def doubt(self) -> None:
+        """What runs may differ from what is remembered: the next look compares everything."""
+        self._unsettled = True
 
     async def carry_out(self, more: Iterable[Command] = ()) -> None:
         """Write the file, make HAProxy like it, send `more`. One that has died is brought back for it. BalancerError:
@@ -190,7 +195,12 @@ class Upkeep:
             rows = await leaving.read()
         if leaving not in self._keeper.leaving:
             return
+        if rows is None:
+            # Whatever joined after it was told to leave has nothing inside it.
+            written = self._keeper.files.read_configuration(leaving.generation)
+            self._ledger.cannot_ask(leaving.generation, servers_in(written))
+            return
         self._ledger.look_back(leaving.generation, rows)
-        if rows is not None and is_idle(rows):
+        if is_idle(rows):
             leaving.idle = True
             leaving.runtime.close()

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from fairlead.core.model import Listener
 from fairlead.core.traffic import MissingListener, Routing, TargetGroup
+from fairlead.haproxy.claims import Endpoint, endpoint_of
 from fairlead.haproxy.render import Place, render
 from fairlead.haproxy.servers import Key, Member, groups_of
-from fairlead.haproxy.sockets import Endpoint, endpoint_of
+
+Wish = tuple[str, Endpoint]
+"""A stack, and where it wants to listen."""
 
 
 @dataclass(slots=True)
@@ -18,8 +21,8 @@ class Wanted:
 
     routings: dict[str, Routing] = field(default_factory=dict)
     members: dict[Key, Member] = field(default_factory=dict)
-    absent: dict[Endpoint, str] = field(default_factory=dict)
-    """Where one should listen and cannot for now, and why."""
+    absent: dict[Wish, str] = field(default_factory=dict)
+    """What cannot be had for now, and why."""
 
     @property
     def groups(self) -> dict[str, TargetGroup]:
@@ -27,27 +30,37 @@ class Wanted:
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Where to listen. None: nothing is to be served, and no HAProxy runs."""
-        return [endpoint_of(listener) for _, listener in self._listeners()]
+        """Where to listen, each once. None: nothing is to be served, and no HAProxy runs."""
+        return list(dict.fromkeys(endpoint for _, endpoint in self.wishes))
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """What each stack wants."""
+        return [(stack, endpoint_of(listener)) for stack, listener in self._listeners()]
 
     @property
     def present(self) -> list[Endpoint]:
-        """Where one can listen: the endpoints without those that are absent."""
-        return [endpoint for endpoint in self.endpoints if endpoint not in self.absent]
+        """Where one can listen: at least one stack's wish is not absent there."""
+        return list(dict.fromkeys(wish[1] for wish in self.wishes if wish not in self.absent))
 
     @property
     def missing(self) -> tuple[MissingListener, ...]:
         """What is absent, by stack."""
         return tuple(
-            MissingListener(stack=stack, address=listener.address, port=listener.port, why=self.absent[endpoint])
+            MissingListener(stack=stack, address=listener.address, port=listener.port, why=self.absent[wish])
             for stack, listener in self._listeners()
-            if (endpoint := endpoint_of(listener)) in self.absent
+            if (wish := (stack, endpoint_of(listener))) in self.absent
         )
 
     def render(self, place: Place) -> str:
         """The configuration; BalancerError names a value that cannot be written."""
         heard = [
-            replace(routing, listeners=tuple(one for one in routing.listeners if endpoint_of(one) not in self.absent))
+            replace(
+                routing,
+                listeners=tuple(
+                    one for one in routing.listeners if (routing.stack, endpoint_of(one)) not in self.absent
+                ),
+            )
             for routing in self.routings.values()
         ]
         return render(heard, self.members.values(), place)

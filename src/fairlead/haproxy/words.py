@@ -25,6 +25,8 @@ _CODES = re.compile(r"[1-5][0-9]{2}(?:-[1-5][0-9]{2})?(?:,[1-5][0-9]{2}(?:-[1-5]
 _PATH = re.compile(r"/[\x21-\x7e]*")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,255}")
+_HOST_PATTERN = re.compile(r"[A-Za-z0-9._*?-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]")
+_PATH_PATTERN = re.compile(r"[/*?][\x21-\x7e]*")
 _RUNTIME_SPECIAL = re.compile(r"""[ \\;'"#]""")
 
 
@@ -82,6 +84,23 @@ def check_host(value: str) -> str:
     if not _HOST.fullmatch(value):
         raise refuse("health check host", value, "it must be a host name or address, with :PORT or without")
     return word(value, "health check host")
+
+
+def path_pattern(value: str) -> str:
+    """A pattern that paths are compared with, not yet quoted. Case matters, as in an ALB's."""
+    if not _PATH_PATTERN.fullmatch(value):
+        raise refuse(
+            "path pattern", value, "it must begin with /, * or ? and hold no blank and nothing but ASCII",
+            "write other characters as %XX",
+        )  # fmt: skip
+    return value
+
+
+def host_pattern(value: str) -> str:
+    """A pattern that hosts are compared with, as it is compared: case does not matter, and the port is left out."""
+    if not _HOST_PATTERN.fullmatch(value):
+        raise refuse("host pattern", value, "it must be a host name without port, in which * and ? may stand")
+    return value.lower()
 
 
 def codes(value: str) -> str:

@@ -2,38 +2,58 @@
 
 In: the stack, a service of it, the releases that exist. Out: the release that equals what is wanted, an existing one
 when nothing differs (then nothing is written, and no program runs but git), else a new one under the number given. The
-supervisor calls this at `up` and keeps the result.
+supervisor calls this at `up` and keeps the result; `preview` tells the same without making anything.
 
-The laws: what would be refused is refused before anything is copied; a release's folder appears by one rename, when all
-it needs is there, so a crash at any moment leaves only folders named `.new-*`, which the next build removes; source and
-environment of a published release never change.
+The laws: what would be refused is refused before anything is copied; a release holds the source as it was at one
+moment; its folder appears by one rename, when all it needs is there, or, with `build:`, is complete by a file written
+last: so a crash at any moment leaves only what `is_leftover` knows, which the next build or `sweep` removes; source and
+environment of a published release never change; nothing is removed that a build under way may be about to use.
 """
 
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Literal
 
+from fairlead.core.differences import Preview
 from fairlead.core.layout import Layout
 from fairlead.core.model import App, Release, Service, Stack
 from fairlead.errors import BuildError, FairleadError
+from fairlead.releases import misfortune
 from fairlead.releases.access import User
+from fairlead.releases.commands import Workplace, end_those_of_a_crash, run_all, variables_of
+from fairlead.releases.compare import description, reasons, recorded, write_files
 from fairlead.releases.detect import Interface, detect, runner_copy
 from fairlead.releases.environment import Environments
-from fairlead.releases.folders import close_folders, is_complete, make_folders, publish, remove, write_json
+from fairlead.releases.folders import (
+    DESCRIPTION,
+    UNFINISHED,
+    close_folders,
+    make_folders,
+    publish,
+    put_aside,
+    remove,
+    remove_leftovers,
+    write_json,
+)
 from fairlead.releases.interpreter import OWN, Interpreter, Interpreters
-from fairlead.releases.judge import Judged, judge, look
+from fairlead.releases.judge import Judged, equal_release, judge, look
 from fairlead.releases.program import check_program
+from fairlead.releases.seal import seal, unseal
 from fairlead.releases.server import Servers
+from fairlead.releases.settle import settled_copy
 from fairlead.releases.source import Survey
+from fairlead.releases.threads import to_its_end
 from fairlead.releases.uv import Uv
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-UNFINISHED = ".new-"
 OPEN_TO_GROUP = 0o750
 
 Progress = Callable[[str], None]
@@ -81,7 +101,7 @@ class ReleaseBuilder:
         app_user: User | None,
         interpreter: Interpreter = OWN,
     ) -> None:
-        self._layout, self._env, self._app_user = layout, env, app_user
+        self._layout, self._env, self._builder, self._app_user = layout, env, builder_user, app_user
         # As root, only what every user may have on his path; else the user's own path, and the system's behind it.
         self._path = SYSTEM_PATH if app_user else ":".join(filter(None, (env.get("PATH"), SYSTEM_PATH)))
         self._interpreters = Interpreters(interpreter, app_user, self._path)
@@ -89,6 +109,8 @@ class ReleaseBuilder:
         self._environments = Environments(layout, uv, builder_user, lock)
         self._servers = Servers(layout, uv, builder_user, lock)
         self._busy: dict[tuple[str, str], asyncio.Lock] = {}
+        self._building = 0
+        self._sweeping = asyncio.Lock()
 
     async def build(
         self, stack: Stack, service: Service, known: Sequence[Release], number: int, progress: Progress
@@ -96,52 +118,90 @@ class ReleaseBuilder:
         """The release of `service` as the file and its source are now: one of `known`, or a new one.
 
         known: the releases of this service that are recorded. number: for a new one, not in use. progress gets a clause
-        for people at each slow step. BuildError, with the place in the file where a value of it is the cause.
+        for people at each slow step, and what the commands of `build:` write. BuildError, with the place in the file
+        where a value of it is the cause.
         """
         folder = self._layout.releases(stack.name, service.name)
-        async with self._lock(stack.name, service.name):
-            await asyncio.to_thread(_remove_unfinished, folder)
-            python = stack.place(f"services.{service.name}.python")
-            interpreter = await self._interpreters.choose(service.python, python)
-            order = _Order(stack, service, number, progress, folder, interpreter)
-            try:
+        async with self._at_work(), self._lock(stack.name, service.name):
+            with self._told(stack, service):
+                await end_those_of_a_crash(folder)
+                await to_its_end(remove_leftovers, folder)
+                order = await self._order(stack, service, number, progress)
                 return await self._build(order, known)
-            except BuildError as problem:
-                # What names no place of its own comes from what the source holds.
-                problem.place = problem.place or order.place("source")
-                raise
 
-    async def _build(self, order: _Order, known: Sequence[Release]) -> Release:
+    async def preview(self, stack: Stack, service: Service, known: Sequence[Release]) -> Preview:
+        """What `build` would return, and why; changes nothing. BuildError where `build` would refuse at once."""
+        with self._told(stack, service):
+            order = await self._order(stack, service, 0, _silent)
+            found = await self._look(order, _silent)
+            judged = await asyncio.to_thread(judge, service, order.interpreter, found)
+            ordered = sorted(known, key=lambda release: release.number, reverse=True)
+            same = equal_release(judged, ordered)
+            if same is not None:
+                return Preview(release=same, reasons=() if same is ordered[0] else (f"as release {same.number} was",))
+            if not ordered:
+                return Preview(release=None, reasons=("there is no release yet",))
+            told = await asyncio.to_thread(recorded, ordered[0])
+            return Preview(release=None, reasons=reasons(service, judged, order.interpreter, ordered[0], told))
+
+    async def _order(self, stack: Stack, service: Service, number: int, progress: Progress) -> _Order:
+        place = stack.place(f"services.{service.name}.python")
+        interpreter = await self._interpreters.choose(service.python, place)
+        return _Order(stack, service, number, progress, self._layout.releases(stack.name, service.name), interpreter)
+
+    @contextmanager
+    def _told(self, stack: Stack, service: Service) -> Iterator[None]:
+        """What goes wrong inside becomes a BuildError that has a place and names a full disk."""
+        try:
+            yield
+        except BuildError as problem:
+            told = misfortune.explained(problem, self._layout.home)
+            # What names no place of its own comes from what the source holds.
+            told.place = told.place or stack.place(f"services.{service.name}.source")
+            raise told from (problem if told is not problem else problem.__cause__)
+        except OSError as problem:
+            raise misfortune.from_system(problem, self._layout.home) from problem
+
+    async def _look(self, order: _Order, progress: Progress) -> Survey:
         # The stack's own file is no part of the program: a new size in it must not make a new release.
         never = (self._layout.home, self._layout.run, order.stack.path)
-        found = await look(order.service.source, never, self._env, self._path, order.progress)
+        return await look(order.service.source, never, self._env, self._path, progress)
+
+    async def _build(self, order: _Order, known: Sequence[Release]) -> Release:
+        found = await self._look(order, order.progress)
         in_place = await asyncio.to_thread(judge, order.service, order.interpreter, found)
         same = await self._same(order, in_place, known)
         if same is not None:
             return same
         make_folders(order.folder)
-        stage = tempfile.mkdtemp(prefix=UNFINISHED, dir=order.folder)
+        stage = await to_its_end(_new_stage, order)
         try:
-            order.progress(f"copying the source, {len(found.paths)} file{'s' if len(found.paths) != 1 else ''}")
-            copied = await asyncio.to_thread(judge, order.service, order.interpreter, found, f"{stage}/source")
+            found, copied = await settled_copy(
+                order.service,
+                order.interpreter,
+                lambda: self._look(order, _silent),
+                in_place,
+                f"{stage}/source",
+                order.progress,
+            )
             # An edit between the two readings may have undone what differed.
             same = await self._same(order, copied, known)
             if same is not None:
                 return same
-            await asyncio.to_thread(close_folders, f"{stage}/source")
             release = await self._complete(order, found, copied, stage)
-            await asyncio.to_thread(publish, stage, order.final)
+            await to_its_end(publish, stage, order.final)
+            stage = ""
             return release
         finally:
-            remove(stage)
+            if stage:
+                await to_its_end(remove, stage)
 
     async def _same(self, order: _Order, judged: Judged, known: Sequence[Release]) -> Release | None:
         """The newest known release that equals what was judged and still lies there, or None."""
-        for release in sorted(known, key=lambda r: r.number, reverse=True):
-            if release.fingerprint == judged.fingerprint and _is_there(release):
-                await self._environment(order, judged, release.source)
-                return release
-        return None
+        release = equal_release(judged, known)
+        if release is not None:
+            await self._environment(order, judged, release.source)
+        return release
 
     async def _environment(self, order: _Order, judged: Judged, source: str) -> str | None:
         if judged.key is None:
@@ -153,8 +213,12 @@ class ReleaseBuilder:
     async def _complete(self, order: _Order, found: Survey, judged: Judged, stage: str) -> Release:
         """All that the release needs beside its source; and its description, in the stage."""
         remove(order.log)
-        program = order.service.program
+        service, program = order.service, order.service.program
         environment = await self._environment(order, judged, f"{stage}/source")
+        if service.build:
+            await self._run_build(order, environment, stage)
+        else:
+            await to_its_end(close_folders, f"{stage}/source")
         if self._app_user is not None:
             os.chown(stage, 0, self._app_user[1])
             os.chmod(stage, OPEN_TO_GROUP)
@@ -176,20 +240,56 @@ class ReleaseBuilder:
             )
             argv = program.argv
         release = Release(
-            service=order.service.name,
+            service=service.name,
             number=order.number,
             fingerprint=judged.fingerprint,
             source=f"{order.final}/source",
             environment_folder=environment,
             argv=argv,
-            address="unix" if isinstance(program, App) or program.wants_socket else "tcp",
-            environment=dict(order.service.environment),
+            address=_address(service),
+            environment=dict(service.environment),
             interface=interface,
+            before_traffic=service.before_traffic,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ignored=found.ignored,
         )
-        write_json(f"{stage}/release.json", _description(release, judged))
+        write_files(stage, judged.reading.entries)
+        write_json(f"{stage}/{DESCRIPTION}", description(service, judged, order.interpreter, release))
         return release
+
+    async def _run_build(self, order: _Order, environment: str | None, stage: str) -> None:
+        """Run the commands of `build:` in the stage's source, which is read-only and ours again afterwards."""
+        source, home = f"{stage}/source", f"{stage}/home"
+        cache = f"{os.path.dirname(self._layout.uv_cache)}/build"
+        for folder, mode in ((os.path.dirname(cache), 0o755), (cache, 0o755), (home, 0o700)):
+            make_folders(folder, mode, self._builder)
+        if self._builder is not None:
+            os.chown(stage, 0, self._builder[1])
+            os.chmod(stage, OPEN_TO_GROUP)
+        await to_its_end(unseal, source, self._builder)
+        if environment is not None:
+            await asyncio.to_thread(self._environments.protect, environment)
+        path = f"{environment}/bin:{self._path}" if environment else self._path
+        own = {
+            "HOME": home,
+            "FAIRLEAD_HOME": self._layout.home,
+            "FAIRLEAD_SERVICE": order.service.name,
+            "FAIRLEAD_RELEASE": str(order.number),
+        }
+        place = Workplace(
+            source=source,
+            environment=environment,
+            variables=variables_of(order.service, self._env, self._builder, path=path, cache=cache, own=own),
+            mark=stage,
+            user=self._builder,
+            places=[order.place(f"build.{index}") for index in range(len(order.service.build))],
+            log=order.log,
+        )
+        try:
+            await run_all(order.service.build, place, order.progress)
+        finally:
+            await to_its_end(remove, home)
+        await to_its_end(seal, source)
 
     def _app_argv(self, app: App, environment: str, runner: str, server: str) -> tuple[str, ...]:
         # As root the balancer is another user and shares the socket's group; else it is the same user.
@@ -233,49 +333,66 @@ class ReleaseBuilder:
             await asyncio.to_thread(remove, home)
 
     def prune(self, stack: str, service: str, keep: Collection[int]) -> None:
-        """Remove the folders of this service's releases whose number is not in `keep`. Not while it is being built."""
+        """Take the folders of this service's releases whose number is not in `keep` out of use; `sweep` removes them.
+
+        Quick. Does nothing while a release of this service is being built: it may be about to use one.
+        """
         folder = self._layout.releases(stack, service)
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if self._lock(stack, service).locked() or not os.path.isdir(folder):
+            return
+        for name in os.listdir(folder):
             if name.isdecimal() and int(name) not in keep:
-                remove(f"{folder}/{name}")
+                put_aside(f"{folder}/{name}")
 
     async def sweep(self, keep: Collection[str]) -> None:
-        """Remove unfinished environments, and those not in `keep` (folders, as in `Release.environment_folder`).
+        """Remove what nobody needs: unfinished environments, those not in `keep` (folders, as in
+        `Release.environment_folder`), what `prune` took out of use, and what a crash left of releases.
 
-        Does nothing while a build runs, as that may be about to use one.
+        Does nothing while a build runs, of any stack, as that may be about to use one; a build that begins meanwhile
+        waits. What cannot be removed (a sick disk) is left for the next time.
         """
-        if not any(lock.locked() for lock in self._busy.values()):
-            await asyncio.to_thread(self._environments.sweep, keep)
+        if self._building or self._sweeping.locked():
+            return
+        async with self._sweeping:
+            with suppress(FairleadError):
+                await end_those_of_a_crash(self._layout.home)
+            await to_its_end(self._sweep, frozenset(keep))
+
+    def _sweep(self, keep: frozenset[str]) -> None:
+        with suppress(OSError):
+            self._environments.sweep(keep)
+        for releases in glob.glob(replace(self._layout, home=glob.escape(self._layout.home)).releases("*", "*")):
+            remove_leftovers(releases)
+
+    @asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[None]:
+        """A build is under way: nothing is swept."""
+        async with self._sweeping:
+            self._building += 1
+        try:
+            yield
+        finally:
+            self._building -= 1
 
     def _lock(self, stack: str, service: str) -> asyncio.Lock:
         return self._busy.setdefault((stack, service), asyncio.Lock())
 
 
-def _is_there(release: Release) -> bool:
-    """Whether what a release points to still exists; its environment aside, which can be made again under its name."""
-    if not os.path.isdir(release.source):
-        return False
-    if release.interface is None:
-        return True
-    runner, server = release.argv[1], release.argv[release.argv.index("--server-path") + 1]
-    return os.path.isfile(runner) and is_complete(server)
+def _silent(text: str) -> None:
+    """Progress that nobody follows."""
 
 
-def _description(release: Release, judged: Judged) -> dict[str, object]:
-    """For people who look into the folder; the store keeps the release. Variables are left out, they may be secret."""
-    return {
-        "service": release.service,
-        "number": release.number,
-        "created_at": release.created_at,
-        "source_hash": judged.source_hash,
-        "environment": judged.key,
-        "interface": release.interface,
-        "fingerprint": release.fingerprint,
-    }
+def _address(service: Service) -> Literal["unix", "tcp", "none"]:
+    if not service.serves:
+        return "none"
+    return "unix" if isinstance(service.program, App) or service.program.wants_socket else "tcp"
 
 
-def _remove_unfinished(folder: str) -> None:
-    if os.path.isdir(folder):
-        for name in os.listdir(folder):
-            if name.startswith(UNFINISHED):
-                remove(f"{folder}/{name}")
+def _new_stage(order: _Order) -> str:
+    """The empty folder in which a release is made: its final place when commands run in it, because what they write may
+    name that place; else one that is renamed in the end."""
+    if not order.service.build:
+        return tempfile.mkdtemp(prefix=UNFINISHED, dir=order.folder)
+    remove(order.final)
+    os.mkdir(order.final, 0o700)
+    return order.final

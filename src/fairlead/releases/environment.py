@@ -3,7 +3,8 @@
 In: dependency inputs and an interpreter. Out: a folder `E` with `E/bin/python`. An environment is named by what went
 into it and built by uv where it stays, because its scripts hold its path. The law: it is used only when it holds the
 mark that is written last; without it, it is removed and built again. Nothing in it is ever changed afterwards: its
-files are hard links into uv's cache, so a change would reach every other release (local.md, traps 5 and 6).
+files are hard links into uv's cache, so a change would reach every other release (local.md, traps 5 and 6). Its folders
+are closed against writing, for whoever is not root; its files keep their modes, which the cache shares.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Collection
 from fairlead.core.fingerprint import fields_hash
 from fairlead.core.layout import Layout
 from fairlead.releases.access import User
-from fairlead.releases.folders import is_complete, make_folders, mark_complete, remove
+from fairlead.releases.folders import close_folders, is_closed, is_complete, make_folders, mark_complete, remove
 from fairlead.releases.inputs import DependencyInputs
 from fairlead.releases.interpreter import Interpreter
 from fairlead.releases.uv import Uv
@@ -76,13 +77,22 @@ class Environments:
             await asyncio.to_thread(self._begin, folder)
             try:
                 await self._build(folder, inputs, interpreter, source, log, progress)
-                await asyncio.to_thread(mark_complete, folder)
+                await asyncio.to_thread(self._finish, folder)
             except BaseException:
                 remove(folder)
                 raise
             finally:
                 remove(_scratch(folder))
         return folder
+
+    def _finish(self, folder: str) -> None:
+        mark_complete(folder)
+        close_folders(folder)
+
+    def protect(self, folder: str) -> None:
+        """Close an environment that an earlier version, or a crash just before, left open."""
+        if not is_closed(folder):
+            close_folders(folder)
 
     def _begin(self, folder: str) -> None:
         remove(folder)

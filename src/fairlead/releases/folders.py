@@ -1,20 +1,28 @@
 """Folders of a home that appear whole or not at all: made, marked complete, renamed into place, removed.
 
-A folder built where it stays (an environment, a server) is complete when it holds `COMPLETE`, written last; one built
-elsewhere (a release) is complete because its final name exists. What a crash leaves is known by the lack of either.
+A folder built where it stays is complete when it holds its mark, written last: `COMPLETE` in an environment or server,
+`DESCRIPTION` in a release that `build:` ran in. One built elsewhere (any other release) is complete because its final
+name exists. What a crash leaves is known by the lack of either.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import stat
+from contextlib import suppress
 from typing import Any
 
 from fairlead.releases.access import User
 
 COMPLETE = ".complete"
+UNFINISHED = ".new-"
+ASIDE = ".old-"
+DESCRIPTION = "release.json"
+"""Written last into a release that is made where it stays, because `build:` may write that place into its files."""
+
 READ_ONLY = 0o555
 PASSABLE = 0o711
 
@@ -76,16 +84,22 @@ def sync_tree(folder: str) -> None:
 
 
 def close_folders(folder: str) -> None:
-    """Take the write bits off every folder from `folder` down; the files are read-only already."""
-    for where, _, _ in os.walk(folder):
+    """Take the write bits off every folder of a tree, the topmost last: then a closed one is closed all the way."""
+    for where, _, _ in os.walk(folder, topdown=False):
         os.chmod(where, READ_ONLY)
 
 
+def is_closed(folder: str) -> bool:
+    return not os.stat(folder).st_mode & 0o222
+
+
 def publish(stage: str, final: str) -> None:
-    """Give a finished folder its name, for good. A leftover of that name, which nobody recorded, goes first."""
+    """Give a finished folder its name, for good, unless it was made under it. A leftover of that name, which nobody
+    recorded, goes first."""
     sync_tree(stage)
-    remove(final)
-    os.rename(stage, final)
+    if stage != final:
+        remove(final)
+        os.rename(stage, final)
     sync_folder(os.path.dirname(final))
 
 
@@ -103,3 +117,27 @@ def remove(folder: str) -> None:
                 if not os.path.islink(path):
                     os.chmod(path, stat.S_IRWXU)
     shutil.rmtree(folder)
+
+
+def put_aside(folder: str) -> None:
+    """Take a tree out of use at once, under a name that `is_leftover` knows; it is removed later."""
+    where, name = os.path.split(folder)
+    aside = f"{where}/{ASIDE}{name}-{secrets.token_hex(4)}"
+    with suppress(FileNotFoundError):
+        os.rename(folder, aside)
+
+
+def is_leftover(folder: str, name: str) -> bool:
+    """Whether `name` in a folder of releases is what a crash left unfinished, or what was put aside."""
+    if name.startswith((UNFINISHED, ASIDE)):
+        return True
+    return name.isdecimal() and not os.path.lexists(f"{folder}/{name}/{DESCRIPTION}")
+
+
+def remove_leftovers(folder: str) -> None:
+    """Remove those of a folder of releases; what cannot be removed (a sick disk) is left for the next time."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if is_leftover(folder, name):
+                with suppress(OSError):
+                    remove(f"{folder}/{name}")

@@ -1,9 +1,9 @@
 """What a service comes to, before anything is made: its source's hash, its environment's name, its fingerprint.
 
 In: a service and its source, in place or copied. Out: `Judged`. Equal fingerprints are the same release; what counts is
-what makes an instance what it is (source, environment, program, variables), and not how many there are or how they are
-checked, balanced and stopped. `build.py` judges the source in place first, so that nothing is copied when nothing
-differs, and then judges the copy, which is what the release holds.
+what makes an instance what it is (source, environment, build, program, variables), and not how many there are or how
+they are checked, balanced and stopped. `build.py` judges the source in place first, so that nothing is copied when
+nothing differs, and then judges the copy, which is what the release holds.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fairlead.core.fingerprint import fields_hash
-from fairlead.core.model import App, Service
+from fairlead.core.model import App, Release, Service
 from fairlead.errors import BuildError
 from fairlead.releases.environment import environment_key
+from fairlead.releases.folders import is_complete
 from fairlead.releases.inputs import DependencyInputs, dependency_inputs
 from fairlead.releases.interpreter import Interpreter
-from fairlead.releases.source import Survey, printable, read_tree, survey, tracked_paths
+from fairlead.releases.source import Reading, Survey, printable, read_tree, survey, tracked_paths
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """inputs: what the source says about dependencies. key: the environment's name; None when it needs none."""
+    """reading: what the source holds. inputs: what it says about dependencies. key: the environment's name; None when
+    it needs none."""
 
-    source_hash: str
+    reading: Reading
     inputs: DependencyInputs | None
     key: str | None
     fingerprint: str
@@ -52,7 +54,7 @@ async def look(
 
 def judge(service: Service, interpreter: Interpreter, found: Survey, copy_to: str | None = None) -> Judged:
     """Read the source, copying it to `copy_to` if given, and name what it comes to. Blocks: call it in a thread."""
-    source_hash = read_tree(found.root, found.paths, copy_to)
+    reading = read_tree(found.root, found.paths, copy_to)
     root = copy_to or found.root
 
     def read(name: str) -> bytes:
@@ -64,16 +66,17 @@ def judge(service: Service, interpreter: Interpreter, found: Survey, copy_to: st
 
     names = frozenset(path for path in found.paths if os.path.isfile(os.path.join(root, path)))
     inputs = dependency_inputs(names, read)
-    key = environment_key(inputs, interpreter, source_hash) if _wants_environment(service, inputs) else None
-    return Judged(source_hash, inputs, key, _fingerprint(service, source_hash, key))
+    key = environment_key(inputs, interpreter, reading.hash) if _wants_environment(service, inputs) else None
+    return Judged(reading, inputs, key, _fingerprint(service, reading.hash, key))
 
 
 def _wants_environment(service: Service, inputs: DependencyInputs | None) -> bool:
     """An app always has one. A command has one when its source declares dependencies, its service names a Python, or
-    it starts with `python`, which many systems know only as python3."""
+    one of its commands starts with `python`, which many systems know only as python3."""
     if isinstance(service.program, App) or inputs is not None or service.python is not None:
         return True
-    return service.program.argv[0] in ("python", "python3")
+    commands = (service.program.argv, *service.build, *((service.before_traffic,) if service.before_traffic else ()))
+    return any(words[0] in ("python", "python3") for words in commands)
 
 
 def _fingerprint(service: Service, source_hash: str, key: str | None) -> str:
@@ -86,5 +89,36 @@ def _fingerprint(service: Service, source_hash: str, key: str | None) -> str:
             "command": None if isinstance(program, App) else list(program.argv),
             "variables": dict(service.environment),
             "python": service.python,
+            **_unless_default(service),
         }
     )
+
+
+def _unless_default(service: Service) -> dict[str, object]:
+    """Left out where they say nothing, so that what was built before these keys were known stays the same release."""
+    said: dict[str, object] = {}
+    if service.build:
+        said["build"] = [list(words) for words in service.build]
+    if service.before_traffic is not None:
+        said["before_traffic"] = list(service.before_traffic)
+    if not service.serves:
+        said["serves"] = False
+    return said
+
+
+def equal_release(judged: Judged, known: Iterable[Release]) -> Release | None:
+    """The newest of `known` that equals what was judged and still lies there, or None."""
+    for release in sorted(known, key=lambda release: release.number, reverse=True):
+        if release.fingerprint == judged.fingerprint and _is_there(release):
+            return release
+    return None
+
+
+def _is_there(release: Release) -> bool:
+    """Whether what a release points to still exists; its environment aside, which can be made again under its name."""
+    if not os.path.isdir(release.source):
+        return False
+    if release.interface is None:
+        return True
+    runner, server = release.argv[1], release.argv[release.argv.index("--server-path") + 1]
+    return os.path.isfile(runner) and is_complete(server)

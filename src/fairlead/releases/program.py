@@ -12,14 +12,18 @@ from collections.abc import Mapping
 
 from fairlead.errors import BuildError
 
+NODE_PROGRAMS = "node_modules/.bin"
 
-def check_program(word: str, *, source: str, search: str, variables: Mapping[str, str], place: str) -> None:
+
+def check_program(
+    word: str, *, source: str, search: str, variables: Mapping[str, str], place: str, key: str = "command"
+) -> None:
     """Refuse a program that cannot be started from the folder `source` (a release's). search: the PATH of instances,
-    unless `variables` has its own."""
+    unless `variables` has its own. key: the key of the file that names it."""
     if "${" in word:
         return
     if "/" in word:
-        _check_file(word, os.path.join(source, word), place)
+        _check_file(word, os.path.join(source, word), place, key)
         return
     path = variables.get("PATH", search)
     if "${" in path:
@@ -30,15 +34,18 @@ def check_program(word: str, *, source: str, search: str, variables: Mapping[str
         mend = "install it there, or write its path; `./NAME` is a file of the source"
         if os.path.isfile(os.path.join(source, word)):
             mend = f"it is a file of the source: write ./{word}"
+        elif os.path.isfile(os.path.join(source, NODE_PROGRAMS, word)):
+            mend = f"it is a program of a Node package: write {NODE_PROGRAMS}/{word}"
         raise BuildError(f"cannot run {word}", why, mend, place=place)
 
 
-def _check_file(word: str, path: str, place: str) -> None:
+def _check_file(word: str, path: str, place: str, key: str) -> None:
     what = f"cannot run {word}"
     inside = not word.startswith("/")
     if not os.path.exists(path):
         why = "the source has no such file" if inside else "there is no such file"
-        raise BuildError(what, why, "correct `command:`; is it left out by .gitignore?" if inside else "", place=place)
+        mend = f"correct `{key}:`; is it left out by .gitignore, and must `build:` make it?" if inside else ""
+        raise BuildError(what, why, mend, place=place)
     if os.path.isdir(path):
         raise BuildError(what, "it is a folder", "name a program in it", place=place)
     if not os.stat(path).st_mode & 0o111:

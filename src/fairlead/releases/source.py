@@ -1,8 +1,9 @@
 """A service's source folder, read for a release: which files are wanted, their hash, and their copy.
 
 In: a folder. Out of `survey`: the wanted paths (what git would keep; `.gitignore` is honoured with and without git)
-and the top-level folders that were left out. Out of `read_tree`: the hash of what was read and, when asked, a copy of
-exactly that. One pass does both, so a file that is edited meanwhile cannot make a copy that differs from its hash.
+and the top-level folders that were left out. Out of `read_tree`: the hashes of what was read and, when asked, a copy
+of exactly that. One pass does both, so a file that is edited meanwhile cannot make a copy that differs from its hash;
+`build.py` reads until two passes agree, so that a copy holds no mixture of before and after an edit either.
 
 The laws: `.git`, `__pycache__`, virtual environments, the stack's own file (an edit of it alone is no new release) and
 fairlead's home are never copied; a symlink is copied as a link and may not lead out of the source; what is no file
@@ -34,6 +35,18 @@ GIT_PATIENCE = 10.0
 
 GIT_OUTPUT = 1 << 28
 """Bytes of its output that are kept: names of some millions of files."""
+
+
+Entry = tuple[bytes, bytes, bytes]
+"""(relative path, mark, sha256 of the content), as `tree_hash` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one pass over a source read. hash: of all of it. entries: each file and link, by path."""
+
+    hash: str
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,8 @@ class _Walk:
         try:
             entries = list(os.scandir(os.path.join(self._root, folder)))
         except OSError as problem:
+            if folder and isinstance(problem, FileNotFoundError):
+                return  # it went while we walked: the next reading tells
             raise BuildError(f"cannot read the folder {problem.filename}", problem.strerror or "") from problem
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
@@ -147,8 +162,8 @@ def _identity(folder: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def read_tree(root: str, paths: Iterable[str], copy_to: str | None = None) -> str:
-    """The hash of `paths` below `root`; with `copy_to` (an absent folder), what was hashed is written there.
+def read_tree(root: str, paths: Iterable[str], copy_to: str | None = None) -> Reading:
+    """What `paths` below `root` hold; with `copy_to` (an absent folder), what was read is written there.
 
     A file that vanished since the survey is left out. Copies are not writable. BuildError for a link that leads out of
     the source, and for what cannot be read or written.
@@ -156,7 +171,7 @@ def read_tree(root: str, paths: Iterable[str], copy_to: str | None = None) -> st
     if copy_to is not None:
         os.mkdir(copy_to, 0o755)
     real_root = os.path.realpath(root)
-    entries = []
+    entries: list[Entry] = []
     for path in paths:
         source = os.path.join(root, path)
         target = None if copy_to is None else os.path.join(copy_to, path)
@@ -172,7 +187,7 @@ def read_tree(root: str, paths: Iterable[str], copy_to: str | None = None) -> st
         except OSError as problem:
             raise BuildError(f"cannot copy {printable(path)}", problem.strerror or str(problem)) from problem
         entries.append((os.fsencode(path), mark, digest))
-    return tree_hash(entries)
+    return Reading(tree_hash(entries), tuple(sorted(entries)))
 
 
 def _read_link(path: str, source: str, real_root: str, target: str | None) -> bytes:
@@ -222,6 +237,18 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
     view = memoryview(chunk)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def changed_paths(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
+    """The paths whose entry differs, is new or is gone, in byte order."""
+    paths = {entry[0] for entry in set(before) ^ set(after)}
+    return [os.fsdecode(path) for path in sorted(paths)]
+
+
+def some_of(paths: list[str], most: int = 3) -> str:
+    """`a.py, b.py, c.py and 4 more`."""
+    shown = ", ".join(map(printable, paths[:most]))
+    return f"{shown} and {len(paths) - most} more" if len(paths) > most else shown
 
 
 def printable(path: str) -> str:

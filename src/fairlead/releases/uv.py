@@ -20,6 +20,7 @@ from uv import find_uv_bin
 from fairlead.aiokit.programs import Finished, run
 from fairlead.core.layout import Layout
 from fairlead.errors import BuildError
+from fairlead.releases import buildlog
 from fairlead.releases.access import User, can_execute
 from fairlead.releases.folders import make_folders
 
@@ -94,7 +95,7 @@ class Uv:
         env = self._env | dict(extra or {})
         argv = [await self._find(), *arguments]
         finished = await run(argv, cwd=cwd, env=env, timeout=INSTALL_PATIENCE, user=self._builder)
-        _append(log, f"$ uv {' '.join(arguments)}\n{finished.output}\nexit status {finished.status}\n\n")
+        buildlog.append(log, f"$ uv {' '.join(arguments)}\n{finished.output}\nexit status {finished.status}\n\n")
         return finished
 
     def _may_be_cached(self) -> bool:
@@ -111,17 +112,21 @@ class Uv:
         return self._binary
 
 
-def _environment(layout: Layout, env: Mapping[str, str], builder: User | None, search: str) -> dict[str, str]:
-    passed = {
+def passed_settings(env: Mapping[str, str], builder: User | None) -> dict[str, str]:
+    """Of `env` what tools that fetch and compile need: proxies, certificates, indexes, compilers, languages."""
+    return {
         name: value
         for name, value in env.items()
         if (name.startswith(PASSED_PREFIXES) or name in PASSED_NAMES or name.lower().endswith("_proxy"))
         and name not in OURS
-        and not (builder and name.startswith("XDG_"))
+        and not (builder and (name.startswith("XDG_") or name == "TMPDIR"))
     }
+
+
+def _environment(layout: Layout, env: Mapping[str, str], builder: User | None, search: str) -> dict[str, str]:
     # The build user has no home of its own and may not read root's.
     home = os.path.dirname(layout.uv_cache) if builder else env.get("HOME", os.path.dirname(layout.uv_cache))
-    return passed | {
+    return passed_settings(env, builder) | {
         "PATH": search,
         "HOME": home,
         "FAIRLEAD_HOME": layout.home,
@@ -131,12 +136,6 @@ def _environment(layout: Layout, env: Mapping[str, str], builder: User | None, s
         # An editable install would point into a folder that is renamed a moment later.
         "UV_NO_EDITABLE": "1",
     }
-
-
-def _append(log: str, text: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
 
 
 def _installed(search: str) -> str:

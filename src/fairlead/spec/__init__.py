@@ -1,7 +1,8 @@
 """The declared file: text -> validated `Stack`, with every problem at once and at its place.
 
 Stages, each a module: `document` (parse), `interpolate`, `validate` (with `schema` and `references`), `support`;
-`reader` runs them. Nothing here knows a running system.
+`reader` runs them. `describe` says what every key is, for `jsonschema` and `page`, which publish it. Nothing here knows
+a running system.
 
 The stages are imported when a file is read and not before: pydantic and the schema take 0.3 s, which a daemon that
 comes back after a crash has better uses for.

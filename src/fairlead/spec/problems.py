@@ -48,7 +48,7 @@ class Problem:
     def __str__(self) -> str:
         """One printable line, whatever names of the file it repeats."""
         sentence = f"{self.reason}; {self.suggestion}" if self.suggestion else self.reason
-        parts = (str(self.place), printable(_cut(self.key, LONGEST)), printable(_cut(sentence, 2 * LONGEST)))
+        parts = (str(self.place), _line(self.key, LONGEST), _line(sentence, 2 * LONGEST))
         return ": ".join(part for part in parts if part)
 
 
@@ -72,10 +72,16 @@ def printable(text: str) -> str:
 
 def shown(text: str) -> str:
     """`text` in quotes, printable, and cut to what fits in a sentence."""
-    return printable(json.dumps(_cut(text, SHOWN), ensure_ascii=False))
+    return cut(printable(json.dumps(cut(text, SHOWN), ensure_ascii=False)), 3 * SHOWN)
 
 
-def _cut(text: str, most: int) -> str:
+def _line(text: str, most: int) -> str:
+    """Cut before it is made printable, which takes time, and after, which makes it longer."""
+    return cut(printable(cut(text, most)), most)
+
+
+def cut(text: str, most: int) -> str:
+    """`text`, or what fits of it."""
     return text if len(text) <= most else text[:most] + "..."
 
 

@@ -42,18 +42,25 @@ def items(node: Node | None) -> list[Node]:
     return node.items if isinstance(node, Sequence) else []
 
 
-def forwards(root: Mapping) -> Iterator[tuple[Path, str, Node]]:
-    """Every service that a listener names, with its path, and the node at whose place a problem is shown."""
+def actions(root: Mapping) -> Iterator[tuple[Path, Node]]:
+    """Every rule and every default of the listeners, with its path."""
     for number, listener in enumerate(items(find(root, "load_balancer", "listeners"))):
         base: Path = ("load_balancer", "listeners", number)
-        actions = [((*base, "default"), find(listener, "default"))]
-        actions += [((*base, "rules", index), rule) for index, rule in enumerate(items(find(listener, "rules")))]
-        for path, action in actions:
-            forward = find(action, "forward")
-            if isinstance(forward, Scalar):
-                yield (*path, "forward"), forward.text, forward
-            for name in entries(forward):
-                yield (*path, "forward", name), name, Scalar(entries(forward)[name].place, name)
+        default = find(listener, "default")
+        if default is not None:
+            yield (*base, "default"), default
+        for index, rule in enumerate(items(find(listener, "rules"))):
+            yield (*base, "rules", index), rule
+
+
+def forwards(root: Mapping) -> Iterator[tuple[Path, str, Node]]:
+    """Every service that a listener names, with its path, and the node at whose place a problem is shown."""
+    for path, action in actions(root):
+        forward = find(action, "forward")
+        if isinstance(forward, Scalar):
+            yield (*path, "forward"), forward.text, forward
+        for name in entries(forward):
+            yield (*path, "forward", name), name, Scalar(entries(forward)[name].place, name)
 
 
 def has_port(service: Node | None) -> bool:
@@ -157,10 +164,16 @@ def _circles(waits: dict[str, list[str]]) -> Iterator[list[str]]:
 
 
 def _jobs(root: Mapping) -> Iterator[Problem]:
+    services = entries(find(root, "services"))
     for id, entry in entries(find(root, "jobs")).items():
-        service = find(entry.value, "service")
-        if isinstance(service, Scalar) and service.text not in entries(find(root, "services")):
-            yield _missing_service(root, service, ("jobs", id, "service"), service.text)
+        service, path = find(entry.value, "service"), ("jobs", id, "service")
+        if not isinstance(service, Scalar):
+            continue
+        if service.text not in services:
+            yield _missing_service(root, service, path, service.text)
+        elif find(services[service.text].value, "targets") is not None:
+            reason = f"fairlead does not run {service.text}, so a job has no release of it to run in"
+            yield Problem(service.place, dotted(path), reason, "name a service with `app` or `command`")
 
 
 def _custom_metrics(root: Mapping) -> Iterator[Problem]:
@@ -203,8 +216,11 @@ def _data(document: Interpolated) -> Iterator[Problem]:
 
 
 def _instance_addresses(document: Interpolated) -> Iterator[Problem]:
-    """An instance listens on a port or on a socket, so only one of the two can be named."""
+    """An instance listens on a port, on a socket, or (a worker) on neither, and only that can be named."""
     for id, entry in entries(find(document.root, "services")).items():
+        if not has_port(entry.value):
+            yield from _addresses_of_a_worker(document, id, entry)
+            continue
         command = find(entry.value, "command")
         texts = [node for _, node in walk(command) if isinstance(node, Scalar)] if command else []
         named = {name for node in texts for name in INSTANCE.findall(node.text)}
@@ -219,3 +235,12 @@ def _instance_addresses(document: Interpolated) -> Iterator[Problem]:
             if known and isinstance(node, Scalar) and wrong in INSTANCE.findall(node.text):
                 advice = f"write ${{instance.{'socket' if on_socket else 'port'}}}"
                 yield Problem(node.place, dotted(path), f"the service {id} {reasons[wrong]}", advice)
+
+
+def _addresses_of_a_worker(document: Interpolated, id: str, entry: Entry) -> Iterator[Problem]:
+    for path, node in walk(entry.value, ("services", id)):
+        if not (isinstance(node, Scalar) and may_name_instances(path)) or path in document.unknown:
+            continue
+        if found := next((name for name in INSTANCE.findall(node.text) if name in ("port", "socket")), ""):
+            reason = f"the service {id} says `port: none`, so its instances have no {found}"
+            yield Problem(node.place, dotted(path), reason, f"remove ${{instance.{found}}}, or `port: none`")

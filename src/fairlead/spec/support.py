@@ -1,26 +1,30 @@
 """Stage three, support: can this version, on the engine `local`, do what the file says?
 
 In comes the tree of a fairlead file, out come refusals: every key that is known but not built yet, unless it is
-given what it would have without being written. Whoever builds a key adds it to `SUPPORTED` and removes its line from
-`NEXT_STEPS`.
+given what it would have without being written, or is one of the few that are taken and named as not enforced. Whoever
+builds a key adds it to `SUPPORTED` and removes its line from `NEXT_STEPS`.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from fairlead.spec.document import Mapping, Node, Path, Scalar, dotted, find
+from fairlead.spec.describe import Key, as_text, keys, written_default
+from fairlead.spec.document import Entry, Mapping, Node, Path, Scalar, dotted, find
 from fairlead.spec.interpolate import Interpolated
-from fairlead.spec.problems import Problem
-from fairlead.spec.references import entries, forwards, has_port, items
+from fairlead.spec.problems import Problem, listed, shown
+from fairlead.spec.references import actions, entries, forwards, has_port, items
 from fairlead.spec.schema import File
 from fairlead.spec.schema.base import Part, keys_of, part_within
-from fairlead.spec.schema.kinds import Kind
-from fairlead.spec.schema.texts import Line
+from fairlead.spec.schema.operations import TARGET_COUNTS
+from fairlead.spec.schema.scaling import MEASURES
 from fairlead.spec.validate import python_of
 
 SUPPORTED = frozenset(
@@ -31,8 +35,13 @@ SUPPORTED = frozenset(
         "services.ID.source",
         "services.ID.python",
         "services.ID.threads",
+        "services.ID.build",
+        "services.ID.before_traffic",
         "services.ID.environment",
+        "services.ID.max_memory",
+        "services.ID.max_lifetime",
         "services.ID.instances",
+        "services.ID.after",
         "services.ID.health_check.path",
         "services.ID.health_check.host",
         "services.ID.health_check.interval",
@@ -44,13 +53,50 @@ SUPPORTED = frozenset(
         "services.ID.health_check.replace_unhealthy",
         "services.ID.target_group.deregistration_delay",
         "services.ID.target_group.retry",
+        "services.ID.deploy.min_healthy",
+        "services.ID.deploy.max_healthy",
         "services.ID.deploy.stop_timeout",
+        "services.ID.deploy.keep_releases",
+        "jobs.ID.service",
+        "jobs.ID.command",
+        "jobs.ID.cron",
+        "jobs.ID.timezone",
+        "jobs.ID.timeout",
         "load_balancer.address",
         "load_balancer.listeners.ID.port",
+        "load_balancer.listeners.ID.rules.ID.when.path",
+        "load_balancer.listeners.ID.rules.ID.when.host",
+        "load_balancer.listeners.ID.rules.ID.forward",
         "load_balancer.listeners.ID.default.forward",
+        "network.zones",
+        "alarms.ID.when",
+        "alarms.ID.above",
+        "alarms.ID.below",
+        "alarms.ID.for",
+        "alarms.ID.webhook",
+        "alarms.ID.command",
     }
 )
 """The keys that are built. `ID` stands for any name and any index."""
+
+SUPPORTED_VALUES = {"services.ID.port": ("none",)}
+"""Keys of which only some values are built."""
+
+UNENFORCED = frozenset(
+    {
+        "services.ID.resources",
+        "network.cidr",
+        "network.placement",
+        "network.nat",
+        "network.bastion",
+        "network.security_groups",
+        "network.network_acls",
+    }
+)
+"""Keys that are taken and not enforced: without them the file means the same on this engine. They are named at every
+`up`, in `status` and in `plan`."""
+
+_ONE_CONDITION = "remove it: a rule has one condition, `path` or `host`"
 
 NEXT_STEPS = {
     "engine": "remove it, or write `engine: local`: instances are processes on this machine",
@@ -59,25 +105,23 @@ NEXT_STEPS = {
     "services.ID.targets": "this version routes only to instances that it runs: write `app` or `command`",
     "services.ID.image": "engine local runs processes: write `app` or `command`",
     "services.ID.dockerfile": "engine local runs processes: write `app` or `command`",
-    "services.ID.build": "run it before `fairlead up`; what it makes is copied with the source",
-    "services.ID.before_traffic": "run it before `fairlead up`",
     "services.ID.port": "remove it: engine local gives each instance a port of its own, in $PORT and ${instance.port}",
     "services.ID.user_data": "remove it: it belongs to the engines vpc and aws",
-    "services.ID.after": "remove it: services start all at once, and get requests when they are healthy",
-    "services.ID.resources": "remove it: this version enforces no limits",
     "services.ID.health_check.protocol": "give the service a path that answers, and write it as `path`",
     "services.ID.target_group.stickiness": "keep sessions in a store that all instances share",
     "load_balancer.listeners.ID.protocol": "write `protocol: HTTP`, and end TLS in front of fairlead",
     "load_balancer.listeners.ID.certificates": "write `protocol: HTTP`, and end TLS in front of fairlead",
-    "load_balancer.listeners.ID.rules": "give each service a listener of its own, with `default: {forward: SERVICE}`",
+    "load_balancer.listeners.ID.rules.ID.when.method": _ONE_CONDITION,
+    "load_balancer.listeners.ID.rules.ID.when.header": _ONE_CONDITION,
+    "load_balancer.listeners.ID.rules.ID.when.query": _ONE_CONDITION,
+    "load_balancer.listeners.ID.rules.ID.when.source_ip": _ONE_CONDITION,
+    "load_balancer.listeners.ID.rules.ID.redirect": "write `forward: SERVICE`",
+    "load_balancer.listeners.ID.rules.ID.respond": "write `forward: SERVICE`",
     "load_balancer.listeners.ID.default.redirect": "write `forward: SERVICE`",
     "load_balancer.listeners.ID.default.respond": "write `forward: SERVICE`",
-    "jobs": "run it by cron or a systemd timer",
     "caches": "start it yourself, and pass its address in `environment`",
     "databases": "start it yourself, and pass its address in `environment`",
     "buckets": "use a store that exists, and pass its address in `environment`",
-    "network": "remove it: it belongs to the engines vpc and aws",
-    "alarms": "watch `fairlead events` and `fairlead status --json`",
     "aws": "remove it: this version runs the file on this machine only",
 }
 """What to do about a refused key. The others: remove it."""
@@ -93,35 +137,99 @@ REFERENCES = {
 def refusals(document: Interpolated) -> list[Problem]:
     """Every key and value of the file that this version cannot do, in no order."""
     return [
-        *_keys(File, document.root, (), ""),
+        *_keys(document.root),
         *_values(document.root),
         *_references(document),
         *_unreachable(document.root),
     ]
 
 
-def _keys(part: type[Part], node: Node | None, path: Path, pattern: str) -> Iterator[Problem]:
-    """The refused keys of `part` below `path`; `pattern` is `path` with `ID` for names and indices."""
+def unenforced(root: Mapping) -> tuple[str, ...]:
+    """The keys of the file that are taken and not enforced, dotted, in the order of the file."""
+    found = (undone for undone in _undone(File, root, (), "") if undone.name in UNENFORCED)
+    return tuple(dotted(undone.path) for undone in found if not _is_empty(undone.entry.value))
+
+
+@functools.cache
+def answers() -> dict[str, str]:
+    """What this version does with every key (dotted, `ID` for names and indices), in words: `yes`, `refused`,
+    `not enforced`, which values are built, or, of a key that holds others, where to look."""
+    found: dict[str, str] = {}
+    for key in keys(File):
+        above = re.sub(r"(\.ID)*\.\w+$", "", key.name) if "." in key.name else ""
+        inherited = found[above] if above and found[above] in ("refused", "not enforced") else ""
+        found[key.name] = inherited or _answer(key)
+    return found
+
+
+def _answer(key: Key) -> str:
+    if key.name in UNENFORCED:
+        return "not enforced"
+    if key.name in SUPPORTED:
+        return "yes"
+    if key.part and _is_built_within(key.name, key.field):
+        return "see its keys"
+    values = [f"`{value}`" for value in SUPPORTED_VALUES.get(key.name, ())]
+    default = written_default(key.field)
+    values += [f"`{as_text(default)}`"] if default not in ("", None) else []
+    return f"only {listed(values, 'and')}" if values else "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class _Undone:
+    """A key of the file that is not built, whatever its value."""
+
+    name: str
+    path: Path
+    entry: Entry
+    field: FieldInfo
+
+
+def _undone(part: type[Part], node: Node | None, path: Path, pattern: str) -> Iterator[_Undone]:
+    """The keys of `part` below `path` that are not built; `pattern` is `path` with `ID` for names and indices."""
     known = keys_of(part)
     for key, entry in entries(node).items():
         field, here, name = known.get(key), (*path, key), f"{pattern}{key}"
-        if field is None or name in SUPPORTED:
+        if field is None or name in SUPPORTED or _is_built_value(name, entry.value):
             continue
         below, steps = part_within(field.annotation)
-        if below is None or not _is_built_within(name, field):
-            if _says_the_default(field, entry.value, here):
-                continue
-            advice = NEXT_STEPS.get(name) or _back_to_default(field)
-            yield Problem(entry.place, dotted(here), f"`{key}` is not supported by this version", advice)
-        elif not steps:
-            yield from _keys(below, entry.value, here, f"{name}.")
+        if below is None or name in UNENFORCED or not _is_built_within(name, field):
+            yield _Undone(name, here, entry, field)
         else:
-            for step in _steps_of(entry.value):
-                yield from _keys(below, find(entry.value, step), (*here, step), f"{name}.ID.")
+            for way in _ways(entry.value, steps):
+                yield from _undone(below, find(entry.value, *way), (*here, *way), f"{name}." + "ID." * steps)
+
+
+def _keys(root: Mapping) -> Iterator[Problem]:
+    for undone in _undone(File, root, (), ""):
+        if undone.name in UNENFORCED or _says_the_default(undone.field, undone.entry.value, undone.path):
+            continue
+        advice = NEXT_STEPS.get(undone.name) or _back_to_default(undone.field)
+        reason = f"`{undone.path[-1]}` is not supported by this version"
+        yield Problem(undone.entry.place, dotted(undone.path), reason, advice)
+
+
+def _is_built_value(name: str, node: Node) -> bool:
+    return isinstance(node, Scalar) and node.text in SUPPORTED_VALUES.get(name, ())
+
+
+def _is_empty(node: Node) -> bool:
+    return not isinstance(node, Scalar) and not _steps_of(node)
 
 
 def _steps_of(node: Node) -> list[str] | list[int]:
     return list(node.entries) if isinstance(node, Mapping) else list(range(len(items(node))))
+
+
+def _ways(node: Node, steps: int) -> Iterator[Path]:
+    """The paths of what lies `steps` below `node`."""
+    if not steps:
+        yield ()
+    for step in _steps_of(node) if steps else ():
+        below = find(node, step)
+        if below is not None:
+            for way in _ways(below, steps - 1):
+                yield (step, *way)
 
 
 def _is_built_within(name: str, field: FieldInfo) -> bool:
@@ -140,12 +248,8 @@ def _says_the_default(field: FieldInfo, node: Node, path: Path) -> bool:
 
 
 def _back_to_default(field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
-    if field.is_required() or default is None or isinstance(default, (Part, dict, tuple)):
-        return "remove it"
-    kind = next((each for each in field.metadata if isinstance(each, Kind)), Line())
-    text = str(default).lower() if isinstance(default, bool) else kind.show(default)
-    return f"remove it, which means {text}"
+    default = written_default(field)
+    return "remove it" if default in ("", None) else f"remove it, which means {as_text(default)}"
 
 
 def _values(root: Mapping) -> Iterator[Problem]:
@@ -155,12 +259,20 @@ def _values(root: Mapping) -> Iterator[Problem]:
         if isinstance(command, Scalar) and command.text == "none":
             reason = "`command: none` is not supported by this version"
             yield Problem(command.place, f"services.{id}.command", reason, "write the program to run")
-    for number, listener in enumerate(items(find(root, "load_balancer", "listeners"))):
-        forward = find(listener, "default", "forward")
-        if len(entries(forward)) > 1 and forward:
-            key = f"load_balancer.listeners.{number}.default.forward"
+    for path, action in actions(root):
+        forward = find(action, "forward")
+        if forward and len(entries(forward)) > 1:
             reason = "weights for more than one service are not supported by this version"
-            yield Problem(forward.place, key, reason, "forward to one service")
+            yield Problem(forward.place, dotted((*path, "forward")), reason, "forward to one service")
+        when = find(action, "when")
+        if when and {"path", "host"} <= set(entries(when)):
+            reason = "a rule with both `path` and `host` is not supported by this version"
+            yield Problem(when.place, dotted((*path, "when")), reason, "keep one of the two")
+    for number, alarm in enumerate(items(find(root, "alarms"))):
+        metric = find(alarm, "when")
+        if isinstance(metric, Scalar) and (metric.text in MEASURES or metric.text.startswith("custom:")):
+            reason = f"alarms on {shown(metric.text)} are not supported by this version"
+            yield Problem(metric.place, f"alarms.{number}.when", reason, f"write {listed(TARGET_COUNTS)}")
 
 
 def _references(document: Interpolated) -> Iterator[Problem]:
@@ -172,14 +284,17 @@ def _references(document: Interpolated) -> Iterator[Problem]:
 def _unreachable(root: Mapping) -> Iterator[Problem]:
     """A service that takes requests and that no listener names would run for nothing.
 
-    Judged only when each listener says clearly where it forwards to; else it would be guesswork."""
+    Judged only when each listener and rule says clearly where it forwards to; else it would be guesswork."""
     services = entries(find(root, "services"))
-    listeners = items(find(root, "load_balancer", "listeners"))
     reached = {name for _, name, _ in forwards(root)}
-    if not listeners or not reached <= set(services) or not all(find(each, "default", "forward") for each in listeners):
+    clear = all(find(action, "forward") for _, action in actions(root))
+    if not reached or not clear or not reached <= set(services):
         return
     for id, entry in services.items():
         if id not in reached and has_port(entry.value) and find(entry.value, "targets") is None:
             reason = "no listener forwards to this service, so no request could reach it"
-            advice = f"add a listener with `default: {{forward: {id}}}`, or remove the service"
+            advice = (
+                f"add a rule or a listener that says `forward: {id}`, write `port: none` if it serves no requests, "
+                "or remove it"
+            )
             yield Problem(entry.place, f"services.{id}", reason, advice)

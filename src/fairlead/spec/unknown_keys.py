@@ -14,87 +14,57 @@ from fairlead.spec.schema import File
 from fairlead.spec.schema.base import Part, keys_of, part_within
 
 ALIASES = {
-    "env": "environment",
-    "envs": "environment",
-    "environ": "environment",
-    "variables": "environment",
-    "vars": "environment",
-    "env_file": "environment",
-    "cmd": "command",
-    "run": "command",
-    "exec": "command",
-    "entrypoint": "command",
-    "start": "command",
-    "script": "command",
-    "wsgi": "app",
-    "asgi": "app",
-    "application": "app",
-    "module": "app",
-    "healthcheck": "health_check",
-    "health": "health_check",
-    "check": "health_check",
-    "replicas": "instances",
-    "count": "instances",
-    "size": "instances",
-    "scale": "instances",
-    "workers": "instances",
-    "processes": "instances",
-    "dir": "source",
-    "directory": "source",
-    "folder": "source",
-    "root": "source",
-    "context": "source",
-    "working_dir": "source",
-    "workdir": "source",
-    "cwd": "source",
-    "runtime": "python",
-    "python_version": "python",
-    "depends_on": "after",
-    "requires": "after",
-    "cron_jobs": "jobs",
-    "loadbalancer": "load_balancer",
-    "lb": "load_balancer",
-    "proxy": "load_balancer",
-    "balancer": "load_balancer",
-    "service": "services",
-    "apps": "services",
-    "cache": "caches",
-    "redis": "caches",
-    "database": "databases",
-    "db": "databases",
-    "bucket": "buckets",
-    "project": "name",
-    "stack": "name",
-    "autoscaling": "scaling",
-    "auto_scaling": "scaling",
-    "ports": "port",
-    "uri": "path",
-    "endpoint": "path",
-    "url": "path",
-    "status": "matcher",
-    "codes": "matcher",
-    "every": "interval",
-    "retries": "unhealthy_threshold",
-    "start_period": "grace_period",
-    "initial_delay": "grace_period",
-    "drain": "deregistration_delay",
-    "drain_timeout": "deregistration_delay",
-    "grace": "stop_timeout",
-    "kill_timeout": "stop_timeout",
-    "stop_grace_period": "stop_timeout",
-    "bind": "address",
-    "host": "address",
-    "listen": "listeners",
-    "listener": "listeners",
-    "action": "default",
-    "actions": "default",
-    "target": "forward",
-    "backend": "forward",
-    "service_name": "forward",
-    "certificate": "certificates",
-    "certs": "certificates",
-    "tls": "certificates",
+    "environment": "env envs environ variables vars env_file",
+    "command": "cmd run exec entrypoint start script",
+    "app": "wsgi asgi application module",
+    "health_check": "healthcheck health check",
+    "instances": "replicas count size scale workers processes",
+    "source": "dir directory folder root context working_dir workdir cwd",
+    "python": "runtime python_version",
+    "after": "depends_on requires start_after wait_for",
+    "jobs": "cron_jobs job tasks schedules crons crontab cronjobs timers",
+    "load_balancer": "loadbalancer lb proxy balancer",
+    "services": "service apps",
+    "caches": "cache redis",
+    "databases": "database db",
+    "buckets": "bucket",
+    "name": "project stack",
+    "scaling": "autoscaling auto_scaling",
+    "port": "ports listen_port",
+    "path": "uri endpoint url paths prefix path_prefix location path_pattern",
+    "matcher": "status codes",
+    "interval": "every",
+    "unhealthy_threshold": "retries",
+    "grace_period": "start_period initial_delay",
+    "deregistration_delay": "drain drain_timeout",
+    "stop_timeout": "grace kill_timeout stop_grace_period",
+    "address": "bind host",
+    "listeners": "listen listener",
+    "default": "action actions",
+    "forward": "target backend service_name to upstream",
+    "certificates": "certificate certs tls",
+    "before_traffic": "before_deploy pre_deploy predeploy release_command migrate migrations before hook",
+    "build": "build_command builds compile steps",
+    "max_memory": "memory_limit mem_limit max_rss memory_max restart_above",
+    "max_lifetime": "ttl max_age lifetime max_instance_lifetime max_uptime",
+    "cron": "schedule when at every crontab expression on_calendar",
+    "timezone": "tz time_zone zone zoneinfo",
+    "timeout": "time_limit max_runtime deadline limit",
+    "alarms": "alarm alerts alert notifications notify",
+    "webhook": "url hook uri endpoint notify post",
+    "when": "metric match matches conditions condition if on",
+    "above": "threshold greater_than more_than over max gt",
+    "below": "less_than under min lt",
+    "for": "duration period during after",
+    "rules": "rule routes route routing paths locations",
+    "host": "hosts hostname domain domains server_name host_header",
+    "keep_releases": "keep retain retention history",
+    "min_healthy": "minimum_healthy_percent min_healthy_percent min_healthy_percentage min_available",
+    "max_healthy": "maximum_percent max_healthy_percent max_healthy_percentage max_surge",
+    "zones": "availability_zones azs az zone",
+    "service": "services run_in app",
 }
+"""Each key with the words that other tools use for it, or that come to mind. A word may stand for several."""
 
 
 @functools.lru_cache(10_000)
@@ -102,9 +72,9 @@ def meant_key(key: str, part: type[Part]) -> str:
     """The key of `part` that `key` was meant to be, or ""."""
     known = keys_of(part)
     word = _word(key)
-    alias = ALIASES.get(word, "")
-    if word in known or alias in known:
-        return word if word in known else alias
+    for meant in (word, *_aliases().get(word, ())):
+        if meant in known:
+            return meant
     # A word that is a key elsewhere is no misspelling.
     return "" if word in _homes(File) else nearest(word, known)
 
@@ -112,14 +82,24 @@ def meant_key(key: str, part: type[Part]) -> str:
 def suggestion_for(key: str, part: type[Part]) -> str:
     """A sentence for the key `key`, which `part` does not have."""
     known, within, word = keys_of(part), _homes(part), _word(key)
-    meant = meant_key(key, part) or within.get(word) or within.get(ALIASES.get(word, ""))
-    if meant:
+    below = (within[name] for name in (word, *_aliases().get(word, ())) if name in within)
+    if meant := meant_key(key, part) or next(below, ""):
         return f"did you mean `{meant}`?"
     if elsewhere := _homes(File).get(word):
         return f"it belongs to `{elsewhere}`" if "." in elsewhere else "it stands at the top of the file"
     if not known:
         return "nothing can be set here: write {}"
     return f"there are {listed(known, 'and')}" if len(known) <= 8 else "the annotated reference file lists every key"
+
+
+@functools.cache
+def _aliases() -> dict[str, tuple[str, ...]]:
+    """Each word with the keys that it may stand for."""
+    keys: dict[str, tuple[str, ...]] = {}
+    for key, words in ALIASES.items():
+        for word in words.split():
+            keys[word] = (*keys.get(word, ()), key)
+    return keys
 
 
 def _word(key: str) -> str:

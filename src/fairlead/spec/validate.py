@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from fairlead.spec.document import Entry, Mapping, Node, Path, Scalar, Sequence, dotted, find, walk
 from fairlead.spec.interpolate import Interpolated
-from fairlead.spec.problems import Place, Problem, listed, nearest, printable, shown
+from fairlead.spec.problems import SHOWN, Place, Problem, cut, listed, nearest, printable, shown
 from fairlead.spec.references import reference_problems
 from fairlead.spec.schema import File
 from fairlead.spec.schema.base import Conflict, part_at
@@ -58,7 +58,7 @@ def described(node: Node) -> str:
     if isinstance(node, Scalar):
         if node.template:
             return f"what {shown(node.template)} gives"
-        return shown(node.text) if isinstance(node.value, str) else printable(node.text)
+        return shown(node.text) if isinstance(node.value, str) else cut(printable(node.text), SHOWN)
     return "a list" if isinstance(node, Sequence) else "a mapping"
 
 
@@ -111,7 +111,7 @@ class _Judge:
             path = path[:-1]
         elif detail["type"] == "conflicts":
             first: Conflict = detail["ctx"]["conflicts"][0]
-            path = (*path, *(key for key in first.keys[:1] if key))
+            path = first.below(path)[0]
         while path and isinstance(path[-1], int):
             path = path[:-1]
         return path
@@ -140,7 +140,7 @@ class _Judge:
         base, _ = self._resolve(detail)
         conflicts: tuple[Conflict, ...] = detail["ctx"]["conflicts"]
         for conflict in conflicts:
-            involved = [(*base, key) if key else base for key in conflict.keys]
+            involved = conflict.below(base)
             if not any(path in absent for path in involved):
                 place = self._place(involved[0]) if conflict.keys[0] else self._key_place(base)
                 yield Problem(place, dotted(involved[0]), conflict.reason, conflict.suggestion)
@@ -183,7 +183,8 @@ def _in_words(kind: str, context: dict[str, Any], message: str, node: Node) -> t
         from_file = isinstance(node, Scalar) and not node.template
         return context["reason"], context["suggestion"] or (context["guess"] if from_file else "")
     if kind == "literal_error":
-        words = re.findall(r"'([^']*)'", context["expected"])
+        # Words in quotes, numbers without: "'local' or 'vpc'", "301 or 302".
+        words = [word or number for word, number in re.findall(r"'([^']*)'|([0-9]+)", context["expected"])]
         close = nearest(node.text, words) if isinstance(node, Scalar) and not node.template else ""
         return f"must be {listed(words)}, not {{value}}", f"did you mean {close}?" if close else ""
     if kind == "bool_type":

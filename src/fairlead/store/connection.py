@@ -71,22 +71,28 @@ def connect(path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             # The version first: a newer schema is left exactly as it is.
-            _refuse_newer(connection, path)
+            refuse_newer(_version(connection), path)
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}")
-            _migrate(connection)
+            _migrate(connection, path)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
+def kept_copy(path: str, number: int) -> str:
+    """Where the database was copied to before it was brought from schema `number` to a later one."""
+    return f"{path}.schema-{number}"
+
+
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _refuse_newer(connection: sqlite3.Connection, path: str) -> None:
-    found, known = _version(connection), max(_migrations())
+def refuse_newer(found: int, path: str) -> None:
+    """HomeTooNew when the database at `path` has schema `found` and this version does not know it."""
+    known = max(_migrations())
     if found > known:
         raise HomeTooNew(
             "a newer fairlead wrote this home",
@@ -102,8 +108,12 @@ def _migrations() -> dict[int, str]:
     return dict(sorted(scripts.items()))
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    for number, script in _migrations().items():
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    scripts = _migrations()
+    found = _version(connection)
+    if 0 < found < max(scripts):
+        _keep_copy(connection, kept_copy(path, found))
+    for number, script in scripts.items():
         if number <= _version(connection):
             continue
         try:
@@ -112,3 +122,15 @@ def _migrate(connection: sqlite3.Connection) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _keep_copy(connection: sqlite3.Connection, copy: str) -> None:
+    """The older fairlead cannot read the new schema: with this it can be gone back to."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(copy)
+        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        why = f"{copy}, a copy of it as it is, cannot be made: {error.strerror}"
+        raise StoreError("the home's database is not brought up to date", why, "Make room on its disk.") from error
+    connection.execute("VACUUM INTO ?", (copy,))

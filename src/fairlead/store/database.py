@@ -12,14 +12,16 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from fairlead.core.alarms import AlarmRecord, Delivery
 from fairlead.core.desired import StackRecord
 from fairlead.core.model import Release
 from fairlead.core.observed import InstanceRecord, StartHistory
+from fairlead.core.runs import Kind, RunRecord
 from fairlead.errors import StoreError
-from fairlead.store import instances, journal, records
+from fairlead.store import alarms, instances, journal, place, records, runs
 from fairlead.store.connection import connect, explained, transaction
 
 
@@ -29,6 +31,12 @@ class Store:
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self._path = path
         self._db = connection
+        self.on_failure: Callable[[StoreError], object] = lambda error: None
+        """Called with each error of a write, before it is raised: whoever can make room does it now."""
+        self.recording = True
+        """False while the disk is full: events and decisions are then refused at once, for the room they would take."""
+        self.unrecorded = 0
+        """How many were refused so."""
 
     @classmethod
     def open(cls, path: str) -> Store:
@@ -54,6 +62,18 @@ class Store:
                 f"Check the disk of {os.path.dirname(self._path)}, then repeat the command.",
             ) from error
 
+    # The home
+
+    def check_place(self, home: str) -> None:
+        """Note where a new home lies. StoreError: it was moved, and holds what knows its old path."""
+        with self._writing(f"the place {home} could not be recorded") as db:
+            place.check(db, home)
+
+    def accept_place(self, home: str) -> tuple[str, ...]:
+        """Stay in a home that was moved: forgets stacks, releases and live instances. The files to bring up again."""
+        with self._writing(f"the place {home} could not be recorded") as db:
+            return place.accept(db, home)
+
     # Stacks
 
     def stacks(self) -> tuple[StackRecord, ...]:
@@ -77,9 +97,11 @@ class Store:
             )
 
     def remove_stack(self, name: str) -> None:
-        """Forget what was wanted. Its releases, counters, events and ended instances remain."""
+        """Forget what was wanted, and how far the schedules of its jobs were dealt with. Its releases, counters,
+        events, ended instances and runs remain."""
         with self._writing(f"stack {name} could not be removed from the record") as db:
             db.execute("DELETE FROM stacks WHERE name = ?", (name,))
+            runs.forget_schedule(db, name, None)
 
     # Releases
 
@@ -121,6 +143,14 @@ class Store:
         with self._reading(f"the releases of {stack}.{service} cannot be counted") as db:
             return instances.next_number(db, stack, service, "release")
 
+    def environment_folders(self) -> frozenset[str]:
+        """The environments that releases of any stack point to."""
+        with self._reading("the releases cannot be read") as db:
+            found = (
+                records.read(Release, row[0]).environment_folder for row in db.execute("SELECT record FROM releases")
+            )
+            return frozenset(folder for folder in found if folder is not None)
+
     # Instances
 
     def save_instance(self, record: InstanceRecord) -> None:
@@ -149,10 +179,89 @@ class Store:
         with self._reading(f"the starts of {stack}.{service} cannot be read") as db:
             return instances.start_history(db, stack, service, release, boot, since)
 
+    # Runs and the schedules of jobs
+
+    def save_run(self, record: RunRecord, schedule: str | None = None) -> None:
+        """Insert it, or replace the one of that stack and id. schedule: the cron line and time zone that it was started
+        for; then its `scheduled_for` has been dealt with, too."""
+        with self._writing(f"run {record.id} of {record.stack} could not be recorded") as db:
+            runs.save(db, record)
+            if schedule is not None:
+                runs.handle(db, record.stack, record.name, schedule, record.scheduled_for)
+
+    def live_runs(self, stack: str | None = None) -> tuple[RunRecord, ...]:
+        """Those that have not ended, by kind, name and number; None: of every stack."""
+        with self._reading("the runs cannot be read") as db:
+            return runs.live(db, stack)
+
+    def run(self, stack: str, id: str) -> RunRecord | None:
+        with self._reading(f"run {id} of {stack} cannot be read") as db:
+            return runs.find(db, stack, id)
+
+    def last_run(
+        self, stack: str, kind: Kind, name: str, release: int | None = None, before: int | None = None
+    ) -> RunRecord | None:
+        """The one with the highest number of that kind and name; of `release`, and below the number `before`, if
+        given."""
+        with self._reading(f"the runs of {stack}.{name} cannot be read") as db:
+            return runs.last(db, stack, kind, name, release, before)
+
+    def next_run_number(self, stack: str, kind: Kind, name: str) -> int:
+        """One more than the highest number that any run of that kind and name ever had; 1 at first."""
+        with self._reading(f"the runs of {stack}.{name} cannot be counted") as db:
+            return instances.next_number(db, stack, name, kind)
+
+    def schedules(self, stack: str) -> dict[str, tuple[str, str]]:
+        """Job -> (its schedule, the last time of it that was dealt with, ISO 8601 UTC)."""
+        with self._reading(f"the schedules of {stack} cannot be read") as db:
+            return runs.schedules(db, stack)
+
+    def handle_schedule(self, stack: str, job: str, schedule: str, handled: str) -> None:
+        """The time `handled` (ISO 8601 UTC) of a job's schedule has been dealt with."""
+        with self._writing(f"the schedule of {job} of {stack} could not be recorded") as db:
+            runs.handle(db, stack, job, schedule, handled)
+
+    def forget_schedule(self, stack: str, job: str) -> None:
+        """Seen again, the job's schedule begins anew."""
+        with self._writing(f"the schedule of {job} of {stack} could not be removed from the record") as db:
+            runs.forget_schedule(db, stack, job)
+
+    # Alarms
+
+    def alarms(self) -> tuple[AlarmRecord, ...]:
+        """What is remembered of the alarms of every stack."""
+        with self._reading("the alarms cannot be read") as db:
+            return alarms.all_records(db)
+
+    def save_alarm(self, record: AlarmRecord, told: Delivery | None = None, *, forget: bool = False) -> int:
+        """Insert or replace it (forget: remove it), and what it has to tell, together; the id of the delivery, or 0."""
+        with self._writing(f"an alarm of {record.stack} could not be recorded") as db:
+            if forget:
+                alarms.forget(db, record.stack, record.key)
+            else:
+                alarms.save(db, record)
+            return alarms.add_delivery(db, told) if told is not None else 0
+
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """What is still to be told, oldest first."""
+        with self._reading("what alarms have to tell cannot be read") as db:
+            return alarms.deliveries(db)
+
+    def save_delivery(self, delivery: Delivery) -> None:
+        """Replace the stored one of that id."""
+        with self._writing("the delivery of an alarm could not be recorded") as db:
+            alarms.save_delivery(db, delivery)
+
+    def remove_delivery(self, id: int) -> None:
+        """It was delivered, or given up."""
+        with self._writing("the delivery of an alarm could not be recorded") as db:
+            alarms.remove_delivery(db, id)
+
     # What happened, and why
 
     def add_event(self, at: str, stack: str, service: str, instance: str, kind: str, text: str) -> int:
         """Record an event at wall clock `at` (ISO 8601 UTC); its id, which only grows."""
+        self._check_recording("an event could not be recorded")
         with self._writing("an event could not be recorded") as db:
             return journal.add_event(db, at, stack, service, instance, kind, text)
 
@@ -164,13 +273,20 @@ class Store:
 
     def add_decision(self, at: str, stack: str, snapshot: str, plan: str) -> int:
         """Record a plan with the snapshot it judged, both as JSON; its id, which only grows."""
+        self._check_recording("a decision could not be recorded")
         with self._writing("a decision could not be recorded") as db:
             return journal.add_decision(db, at, stack, snapshot, plan)
 
-    def decisions(self, stack: str | None, limit: int) -> list[dict[str, Any]]:
-        """The last `limit` decisions, oldest first; None: of every stack. Keys: id, at, stack, snapshot, plan."""
+    def decisions(self, stack: str | None, limit: int, until: str | None = None) -> list[dict[str, Any]]:
+        """The last `limit` decisions, oldest first; None: of every stack. Keys: id, at, stack, snapshot, plan.
+        until: only those made at or before that wall clock (ISO 8601 UTC, milliseconds)."""
         with self._reading("the decisions cannot be read") as db:
-            return journal.decisions(db, stack, limit)
+            return journal.decisions(db, stack, limit, until)
+
+    def first_decision(self, stack: str) -> str | None:
+        """The wall clock of the oldest decision of `stack` that is kept; None: there is none."""
+        with self._reading("the decisions cannot be read") as db:
+            return journal.first_decision(db, stack)
 
     @contextlib.contextmanager
     def _reading(self, what: str) -> Iterator[sqlite3.Connection]:
@@ -179,8 +295,17 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[sqlite3.Connection]:
-        with explained(what, self._path), transaction(self._db):
-            yield self._db
+        try:
+            with explained(what, self._path), transaction(self._db):
+                yield self._db
+        except StoreError as error:
+            self.on_failure(error)
+            raise
+
+    def _check_recording(self, what: str) -> None:
+        if not self.recording:
+            self.unrecorded += 1
+            raise StoreError(what, f"the disk of {os.path.dirname(self._path)} is full", "Make room on it.")
 
 
 def _sync(path: str) -> None:

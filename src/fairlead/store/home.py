@@ -15,6 +15,7 @@ import fcntl
 import os
 import pwd
 import stat
+import time
 from dataclasses import dataclass
 
 from fairlead.core.layout import Layout
@@ -24,8 +25,11 @@ from fairlead.store.users import Account
 PRIVATE, PASSABLE, READABLE = 0o700, 0o711, 0o755
 
 _FOLDERS = ("cache", "envs", "logs", "lost+found", "programs", "python", "run", "stacks")
-_FILES = ("daemon.lock", "fairlead.db", "fairlead.db-shm", "fairlead.db-wal", "local-last-port")
-"""What a home may hold (and `lost+found`, on a disk of its own)."""
+_FILES = ("daemon.lock", "fairlead.db", "local-last-port", "reserve")
+"""What a home may hold (and `lost+found`, on a disk of its own), and whatever begins with `fairlead.db`."""
+
+LOCK_PACE = 0.02
+"""Seconds between two looks at a lock that another daemon is about to let go of."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,16 @@ class Home:
     build: Account | None
     _lock: int | None
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the home is still where it was opened: it may have been moved or deleted under its daemon."""
+        if self._lock is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._lock), os.stat(self.layout.lock))
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Release the lock. A second call does nothing."""
         if self._lock is not None:
@@ -49,18 +63,24 @@ class Home:
 
 
 def open_home(
-    layout: Layout, *, lb: Account | None = None, app: Account | None = None, build: Account | None = None
+    layout: Layout,
+    *,
+    lb: Account | None = None,
+    app: Account | None = None,
+    build: Account | None = None,
+    patience: float = 0.0,
 ) -> Home:
     """Make the folders of `layout`, or mend them, and take the daemon's lock.
 
     lb, app, build: given by a root daemon; the home is then passable to others, and `build` owns the caches.
+    patience: seconds in which another daemon may let go of the lock, for one that takes over from it.
     HomeBusy: another daemon holds the lock; names its pid. StoreError: the home cannot be made, written or reached.
     """
     shared = any((lb, app, build))
     try:
         _make_parents(layout.home, shared)
         _make_home(layout.home, PASSABLE if shared else PRIVATE)
-        lock = _take_lock(layout)
+        lock = _take_lock(layout, patience)
         try:
             _make_folders(layout, shared, build)
             for account in (lb, app, build):
@@ -72,6 +92,15 @@ def open_home(
     except OSError as error:
         raise _unusable(layout.home, error) from error
     return Home(layout, lb, app, build, lock)
+
+
+def lock_home(layout: Layout) -> Home:
+    """Take the lock of a home that is there, and touch nothing else in it: for work that no daemon may see half done.
+    HomeBusy, StoreError."""
+    try:
+        return Home(layout, None, None, None, _take_lock(layout, 0.0))
+    except OSError as error:
+        raise _unusable(layout.home, error) from error
 
 
 def _make_parents(home: str, shared: bool) -> None:
@@ -89,10 +118,16 @@ def _make_home(home: str, mode: int) -> None:
         _make(home, mode)
         return
     found = os.stat(home)
-    _check_owner(home, found, os.geteuid())
+    if found.st_uid != os.geteuid():
+        raise StoreError(
+            f"the home {home} cannot be used",
+            f"it belongs to {_user(found.st_uid)}, and this is {_user(os.geteuid())}",
+            "Run the command as that user, or set FAIRLEAD_HOME to a folder of your own.",
+        )
     if found.st_mode & mode == mode and not found.st_mode & 0o022:
         return
-    strangers = sorted(set(os.listdir(home)) - {*_FOLDERS, *_FILES})
+    names = {name for name in os.listdir(home) if not name.startswith("fairlead.db")}
+    strangers = sorted(names - {*_FOLDERS, *_FILES})
     if strangers:
         raise StoreError(
             f"{home} cannot be a home",
@@ -136,25 +171,39 @@ def _make(path: str, mode: int, owner: Account | None = None, *, follow: bool = 
         os.close(folder)
 
 
-def _take_lock(layout: Layout) -> int:
+def _take_lock(layout: Layout, patience: float) -> int:
     """Hold the lock file, with our pid in it. The kernel lets go of it when we die, however that happens."""
     lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + patience
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while not _locked(lock):
+            if time.monotonic() >= deadline:
+                holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+                raise HomeBusy(
+                    f"another daemon holds the home {layout.home}",
+                    f"it is process {holder}" if holder else "it has not said its process number yet",
+                    "Use that one, or end it with `fairlead down --all`, which stops what it runs too.",
+                )
+            time.sleep(LOCK_PACE)
         os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError as error:
-        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
-        os.close(lock)
-        raise HomeBusy(
-            f"another daemon holds the home {layout.home}",
-            f"it is process {holder}" if holder else "it has not said its process number yet",
-            "Use that one, or end it with `fairlead down --all`, which stops what it runs too.",
-        ) from error
+        try:
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            # The number is a courtesy. On a full disk a daemon must start, to heal.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
     except BaseException:
         os.close(lock)
         raise
     return lock
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _check_owner(path: str, found: os.stat_result, *allowed: int) -> None:
@@ -195,12 +244,12 @@ def _check_reach(layout: Layout, account: Account) -> None:
 
 
 def _unusable(home: str, error: OSError) -> StoreError:
-    room = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return StoreError(
-        f"the home {home} cannot be used",
-        f"{error.filename or home}: {error.strerror}",
-        "Make room on its disk." if room else "Set FAIRLEAD_HOME to a folder that you may write.",
-    )
+    next_step = "Set FAIRLEAD_HOME to a folder that you may write."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        next_step = "Make room on its disk."
+    elif error.errno == errno.EROFS:
+        next_step = "Mount its file system writable again, or set FAIRLEAD_HOME to a folder elsewhere."
+    return StoreError(f"the home {home} cannot be used", f"{error.filename or home}: {error.strerror}", next_step)
 
 
 def _user(uid: int) -> str:

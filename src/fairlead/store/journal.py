@@ -40,15 +40,34 @@ def add_decision(db: sqlite3.Connection, at: str, stack: str, snapshot: str, pla
     return _prune(db, "decisions", cursor.lastrowid, KEPT_DECISIONS)
 
 
-def decisions(db: sqlite3.Connection, stack: str | None, limit: int) -> list[dict[str, Any]]:
-    """The last `limit` decisions, oldest first, of one stack or of all; snapshot and plan are JSON text."""
-    return _last(db, "decisions", ("id", "at", "stack", "snapshot", "plan"), stack, limit, 0)
+def decisions(db: sqlite3.Connection, stack: str | None, limit: int, until: str | None = None) -> list[dict[str, Any]]:
+    """The last `limit` decisions, oldest first, of one stack or of all; snapshot and plan are JSON text.
+
+    until: only those made at or before that wall clock, written as they are stamped (ISO 8601 UTC, milliseconds)."""
+    return _last(db, "decisions", ("id", "at", "stack", "snapshot", "plan"), stack, limit, 0, until)
+
+
+def first_decision(db: sqlite3.Connection, stack: str) -> str | None:
+    """The wall clock of the oldest decision of `stack` that is kept; None: there is none."""
+    row = db.execute("SELECT at FROM decisions WHERE stack = ? ORDER BY id LIMIT 1", (stack,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _last(
-    db: sqlite3.Connection, table: str, keys: tuple[str, ...], stack: str | None, limit: int, after: int
+    db: sqlite3.Connection,
+    table: str,
+    keys: tuple[str, ...],
+    stack: str | None,
+    limit: int,
+    after: int,
+    until: str | None = None,
 ) -> list[dict[str, Any]]:
-    where, values = ("id > ?", (after,)) if stack is None else ("id > ? AND stack = ?", (after, stack))
+    where = "id > ?"
+    values: list[Any] = [after]
+    for clause, value in (("stack = ?", stack), ("at <= ?", until)):
+        if value is not None:
+            where += f" AND {clause}"
+            values.append(value)
     columns = ", ".join(keys)
     rows = db.execute(
         f"SELECT {columns} FROM {table} WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 (constant words)

@@ -14,17 +14,21 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from fairlead.core.alarms import AlarmRecord, Delivery
 from fairlead.core.desired import StackRecord
 from fairlead.core.model import Release
 from fairlead.core.observed import InstanceRecord
+from fairlead.core.runs import RunRecord
 from fairlead.errors import StoreError
 
-Record = TypeVar("Record", StackRecord, Release, InstanceRecord)
+Record = TypeVar("Record", StackRecord, Release, InstanceRecord, RunRecord, AlarmRecord, Delivery)
 
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (StackRecord, Release, InstanceRecord)}
+KINDS = (StackRecord, Release, InstanceRecord, RunRecord, AlarmRecord, Delivery)
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in KINDS}
 
 
-def text(value: StackRecord | Release | InstanceRecord) -> str:
+def text(value: StackRecord | Release | InstanceRecord | RunRecord | AlarmRecord | Delivery) -> str:
     """`value` as JSON in ASCII: what is not ASCII is escaped, so that SQLite takes surrogates too."""
     return json.dumps(_plain(value), separators=(",", ":"))
 

@@ -14,8 +14,9 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fairlead.core.observed import Outcome, Process
 from fairlead.core.printable import printable
+from fairlead.core.processes import Outcome, Process
+from fairlead.engines.about import End
 from fairlead.engines.base import LaunchOrder, Sighting
 from fairlead.engines.fake.script import Fault, Script
 from fairlead.errors import EngineError
@@ -54,6 +55,10 @@ class FakeEngine:
         self.calls: list[tuple[float, str, str, str]] = []
         """(loop time, verb, stack, instance) of every call but `observe`, in order."""
         self.violations: list[str] = []
+        self.ends: dict[Key, End] = {}
+        """What control said of each that it cleared."""
+        self.sizes: dict[Key, int] = {}
+        """Bytes of memory that a test gives a program."""
         self._programs: dict[Key, _Program] = {}
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
         self._callbacks: list[Callable[[], None]] = []
@@ -155,7 +160,7 @@ class FakeEngine:
             program.stray = False
         self._deny("kill", lie)
 
-    async def clear(self, stack: str, instance: str) -> None:
+    async def clear(self, stack: str, instance: str, *, failed_start: bool | None = None, why: str = "") -> None:
         self._note("clear", stack, instance)
         lie = await self._go_wrong("clear")
         if program := self._programs.get((stack, instance)):
@@ -163,6 +168,7 @@ class FakeEngine:
                 self.violations.append(f"{stack}/{instance} was cleared while it lived")
             self._end(program, KILLED)
             program.stray, program.cleared = False, True
+            self.ends[stack, instance] = End(failed_start=failed_start, why=why)
         self._deny("clear", lie)
 
     async def forget(self, stack: str) -> None:
@@ -181,6 +187,14 @@ class FakeEngine:
             return ""
         return program.script.diagnosis if program.alive else f"the program {program.outcome}"
 
+    async def memory(self, stack: str, instance: str) -> int | None:
+        await asyncio.sleep(0)
+        program = self._programs.get((stack, instance))
+        return self.sizes.get((stack, instance), 50_000_000) if program is not None and program.alive else None
+
+    async def tend(self) -> None:
+        await asyncio.sleep(0)
+
     def log_tail(self, stack: str, instance: str, lines: int) -> str:
         program = self._programs.get((stack, instance))
         text = printable(program.script.log) if program is not None else ""
@@ -194,7 +208,7 @@ class FakeEngine:
 
     def _start(self, key: Key, order: LaunchOrder, script: Script) -> None:
         for other in self._programs.values():
-            if other.alive and other.order.address == order.address:
+            if other.alive and order.address and other.order.address == order.address:
                 self.violations.append(f"{order.id} was launched on {order.address}, where {other.order.id} lives")
         self.starts[key] += 1
         self._last_pid += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fairlead.core.observed import Outcome
+from fairlead.core.processes import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

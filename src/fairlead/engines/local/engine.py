@@ -14,19 +14,24 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from fairlead.aiokit import strays
+from fairlead.aiokit.cappedlog import CappedLog
 from fairlead.aiokit.launcher import Launcher
 from fairlead.aiokit.leader import Leader
 from fairlead.aiokit.listeners import owner_of, sockets_of, tcp_listeners, unix_listeners
 from fairlead.aiokit.polling import wait_until
 from fairlead.core.layout import Layout
-from fairlead.core.observed import Process
 from fairlead.core.printable import printable
+from fairlead.core.processes import Process
+from fairlead.engines.about import About, End
 from fairlead.engines.base import LaunchOrder, Sighting
 from fairlead.engines.local.diagnosis import explain_tcp, explain_unix
 from fairlead.engines.local.folders import Folders
+from fairlead.engines.local.memory import Memory
 from fairlead.engines.local.ports import DEFAULT_RANGE, PortBook, ephemeral_ports, outside
+from fairlead.engines.local.upkeep import Upkeep
 from fairlead.errors import EngineError, FairleadError
 
 MARKER = "FAIRLEAD_RUN"
@@ -57,6 +62,9 @@ class LocalEngine:
         self._user = user
         self._folders = Folders(layout, user)
         self._ports = PortBook(outside(ports, ephemeral_ports()), f"{layout.home}/local-last-port")
+        self._upkeep = Upkeep(layout, self._folders)
+        self._tending = False
+        self._memory = Memory()
         self._launcher = Launcher(MARKER)
         self._leaders: dict[tuple[str, str], Leader] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -76,8 +84,12 @@ class LocalEngine:
         async with self._lock(key):
             if key in self._leaders or self._folders.is_cleared(*key):
                 return
+            folder = self._folders.make(*key, order.working_folder)
+            # For people only: a full disk must not keep the program from starting.
+            with suppress(OSError):
+                self._about(order).write(folder)
             leader = self._launcher.start(
-                self._folders.make(*key, order.working_folder),
+                folder,
                 order.argv,
                 order.environment,
                 order.working_folder,
@@ -111,14 +123,14 @@ class LocalEngine:
         await self._adopt()
         await self._end_all(stack, instance)
 
-    async def clear(self, stack: str, instance: str) -> None:
+    async def clear(self, stack: str, instance: str, *, failed_start: bool | None = None, why: str = "") -> None:
         await self._adopt()
         key = (stack, instance)
         async with self._lock(key):
             await self._end_all(stack, instance)
             # In a thread: HOME lies in there, and a program may have filled it.
-            await asyncio.to_thread(self._folders.remove_run, stack, instance)
-            self._folders.mark_cleared(stack, instance)
+            await asyncio.to_thread(self._upkeep.finish, stack, instance)
+            self._folders.mark_cleared(stack, instance, End(failed_start=failed_start, why=why))
             if leader := self._leaders.pop(key, None):
                 leader.close()
         self._locks.pop(key, None)
@@ -129,7 +141,7 @@ class LocalEngine:
             await self.clear(*key)
         below = self._layout.instances(stack) + "/"
         await self._end_strays(lambda folder: folder.startswith(below), strays.marked(MARKER))
-        await asyncio.to_thread(self._folders.remove_all, stack)
+        await asyncio.to_thread(self._upkeep.forget, stack)
 
     async def diagnose(self, stack: str, instance: str, address: str) -> str:
         await self._adopt()
@@ -143,18 +155,35 @@ class LocalEngine:
             return "the program has not started yet"
         if program.frozen:
             return f"the program (pid {program.pid}) was stopped by a signal, and does nothing until SIGCONT"
+        if not address:
+            return ""
         try:
             return self._explain(leader, program.pid, address)
         except (FairleadError, OSError):
             # The kernel does not let us look: unknown is not a cause.
             return ""
 
+    async def memory(self, stack: str, instance: str) -> int | None:
+        await self._adopt()
+        leader = self._leaders.get((stack, instance))
+        if leader is None or not leader.alive or leader.identity is None:
+            return None
+        return await asyncio.to_thread(self._memory.held_by, leader.identity)
+
+    async def tend(self) -> None:
+        await self._adopt()
+        if not self._tending:
+            self._tending = True
+            try:
+                await asyncio.to_thread(self._upkeep.tend, tuple(self._leaders))
+            finally:
+                self._tending = False
+
     def log_tail(self, stack: str, instance: str, lines: int) -> str:
         try:
-            with open(f"{self._layout.instance(stack, instance)}/log", "rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - LOG_TAIL))
-                text = printable(file.read().decode("utf-8", "replace"))
+            log = CappedLog(f"{self._layout.instance(stack, instance)}/log")
+            blocks = [block for _, block in log.blocks(log.span().end - LOG_TAIL)]
+            text = printable(b"".join(blocks).decode("utf-8", "replace"))
         except FileNotFoundError:
             return ""
         except OSError as problem:
@@ -220,6 +249,18 @@ class LocalEngine:
     def _changed(self) -> None:
         for callback in tuple(self._callbacks):
             callback()
+
+    def _about(self, order: LaunchOrder) -> About:
+        release = order.environment.get("FAIRLEAD_RELEASE", "")
+        return About(
+            stack=order.stack,
+            id=order.id,
+            service=order.environment.get("FAIRLEAD_SERVICE", ""),
+            release=int(release) if release.isdecimal() else None,
+            argv=order.argv,
+            user=self._user[:2] if self._user is not None else (os.getuid(), os.getgid()),
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )
 
     def _lock(self, key: tuple[str, str]) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())

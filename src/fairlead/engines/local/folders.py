@@ -1,7 +1,8 @@
 """The folders of instances: made, looked through, cleared, removed.
 
 An instance has two. Its *own* folder (`layout.instance`, FAIRLEAD_RUN) is fairlead's alone and holds the log and what
-its shim recorded; it stays until the stack is forgotten, with a file `cleared` in it once nothing else is left. Its
+its shim recorded; it stays until it is old or the stack is forgotten, with a file `cleared` in it once nothing else is
+left. Its
 *run* folder (`layout.instance_run`) is the program's: HOME and socket; it goes when the instance does. When fairlead is
 root the run folder belongs to the program's user and the balancer's group, mode 2710: only HAProxy reaches the socket,
 and a socket made there gets the balancer's group. Called by the local engine.
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fairlead.core.layout import Layout
+from fairlead.engines.about import End
 from fairlead.errors import EngineError
 
 
@@ -61,11 +63,16 @@ class Folders:
             for instance in _names(self._layout.instances(stack)):
                 yield stack, instance, self._layout.instance(stack, instance)
 
-    def mark_cleared(self, stack: str, instance: str) -> None:
+    def mark_cleared(self, stack: str, instance: str, end: End) -> None:
         """Nothing is left of it but its log and how it ended. Not marked (full disk), it is cleared once more."""
+        path = f"{self._layout.instance(stack, instance)}/cleared"
         with suppress(OSError):
-            flags = os.O_WRONLY | os.O_CREAT
-            os.close(os.open(f"{self._layout.instance(stack, instance)}/cleared", flags, 0o600))
+            # A second time changes nothing: the first knows how it ended, and when.
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.write(file, end.text().encode())
+            finally:
+                os.close(file)
 
     def is_cleared(self, stack: str, instance: str) -> bool:
         return os.path.lexists(f"{self._layout.instance(stack, instance)}/cleared")
@@ -73,6 +80,10 @@ class Folders:
     def remove_run(self, stack: str, instance: str) -> None:
         """Remove the run folder with all that the program left in it. EngineError when something stays."""
         _remove(self._layout.instance_run(stack, instance))
+
+    def remove_own(self, folder: str) -> None:
+        """Remove the own folder of an instance that was cleared, log included. EngineError when something stays."""
+        _remove(folder)
 
     def remove_all(self, stack: str) -> None:
         """Remove every folder of the stack's instances, logs included."""

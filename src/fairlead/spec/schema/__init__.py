@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fairlead.spec.schema.base import Part
 from fairlead.spec.schema.data import Bucket, Cache, Database
-from fairlead.spec.schema.kinds import holding
+from fairlead.spec.schema.kinds import Holding
 from fairlead.spec.schema.load_balancer import LoadBalancer
 from fairlead.spec.schema.network import Network
 from fairlead.spec.schema.operations import Alarm, Aws
@@ -20,22 +20,32 @@ from fairlead.spec.schema.services import Id, Job, Service
 from fairlead.spec.schema.texts import Name
 
 MOST_SERVICES = 50
+MOST_JOBS = 100
+MOST_ALARMS = 50
 
 
 class File(Part):
     """A stack: everything that one file declares."""
 
     name: Annotated[str, Name()]
-    """Unique on this machine."""
+    """What the stack is called; unique on this machine."""
     engine: Literal["local", "vpc", "swarm"] = "local"
-    """Where instances run."""
-    services: Annotated[dict[Id, Service], holding(1, MOST_SERVICES)]
-    jobs: dict[Id, Job] = Field(default_factory=dict)
+    """Where instances run: processes of this machine, processes in a rehearsed VPC, or Docker Swarm."""
+    services: Annotated[dict[Id, Service], Holding(1, MOST_SERVICES)]
+    """Programs, each with its size, health check and deployment rules."""
+    jobs: Annotated[dict[Id, Job], Holding(0, MOST_JOBS)] = Field(default_factory=dict)
+    """Commands that run on a schedule, never two of one job at once."""
     load_balancer: LoadBalancer | None = None
-    """Default: one HTTP listener on 127.0.0.1:8080 that forwards to the only service with a port."""
+    """Where requests come in. Default: one listener on 127.0.0.1:8080 that forwards to the only service with a port."""
     caches: dict[Id, Cache] = Field(default_factory=dict)
+    """Redis."""
     databases: dict[Id, Database] = Field(default_factory=dict)
+    """PostgreSQL or MySQL."""
     buckets: dict[Id, Bucket] = Field(default_factory=dict)
+    """Places for objects, as in S3."""
     network: Network | None = None
-    alarms: tuple[Alarm, ...] = ()
+    """What the engines vpc and aws build round the instances."""
+    alarms: Annotated[tuple[Alarm, ...], Holding(0, MOST_ALARMS)] = ()
+    """Who is told when something is wrong, and when it is well again."""
     aws: Aws | None = None
+    """What only AWS needs."""

@@ -21,11 +21,16 @@ from fairlead.spec.problems import listed
 
 @dataclass(frozen=True)
 class Conflict:
-    """`keys` do not go together; the problem is shown at the first of them, relative to the part ("" for the part)."""
+    """`keys` (relative to the part, dotted; "" for the part itself) do not go together; the problem is shown at the
+    first of them, or where it would have to stand."""
 
     keys: tuple[str, ...]
     reason: str
     suggestion: str = ""
+
+    def below(self, base: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:
+        """The paths of its keys, when the part stands at `base`."""
+        return [(*base, *key.split(".")) if key else base for key in self.keys]
 
 
 class Part(BaseModel):
@@ -61,7 +66,7 @@ def keys_of(part: type[Part]) -> dict[str, FieldInfo]:
 
 
 def part_within(annotation: Any) -> tuple[type[Part] | None, int]:
-    """The part that a key holds, and how many steps (a name, an index) lead from the key's value to it: 0 or 1."""
+    """The part that a key holds, and how many steps (names, indices) lead from the key's value to it."""
     if isinstance(annotation, type) and issubclass(annotation, Part):
         return annotation, 0
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -70,8 +75,8 @@ def part_within(annotation: Any) -> tuple[type[Part] | None, int]:
     if origin in (typing.Union, types.UnionType):
         return next((found for each in arguments if (found := part_within(each))[0]), (None, 0))
     if origin in (tuple, dict, Mapping):
-        part, _ = part_within(arguments[1 if origin is not tuple else 0])
-        return part, 1
+        part, steps = part_within(arguments[1 if origin is not tuple else 0])
+        return part, steps + 1
     return None, 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fairlead.spec.schema.base import Conflict, Part
 from fairlead.spec.schema.numbers import Size
-from fairlead.spec.schema.texts import Line
+from fairlead.spec.schema.texts import Line, Url
 
 _USER = Line(r"[A-Za-z_][A-Za-z0-9_-]*", "letters, digits, _ and -, beginning with a letter", 63)
 
@@ -27,10 +27,15 @@ class Cache(Part):
     """A Redis that fairlead runs, or with `url` one that exists already and is only used."""
 
     engine: Literal["redis"] | None = None
-    url: Annotated[str, Line(r"rediss?://\S+", "an address beginning with redis:// or rediss://")] | None = None
+    """What to run. Exactly one of `engine` and `url` is given."""
+    url: Annotated[str, Url(("redis", "rediss"))] | None = None
+    """One that exists already: it is used, and never started or deleted."""
     memory: Annotated[int, Size(1_000_000)] | None = None
+    """The most memory for its data."""
     eviction: Eviction = "allkeys-lru"
+    """What goes when the memory is full."""
     persist: bool = False
+    """Whether its data outlives a restart."""
 
     def conflicts(self) -> Iterator[Conflict]:
         if self.url is None and self.engine is None:
@@ -47,10 +52,11 @@ class Database(Part):
     """A PostgreSQL or MySQL that fairlead runs."""
 
     engine: Literal["postgres", "mysql"]
+    """What to run."""
     name: Annotated[str, _USER] | None = None
-    """The database; default its id."""
+    """The name of the database. Default: its id."""
     user: Annotated[str, _USER] | None = None
-    """Default its id."""
+    """Its owner. Default: its id."""
     version: Annotated[str, Line(r"[0-9]{1,2}(\.[0-9]{1,2})?", "a major version such as 16")] | None = None
     """A major version to insist on."""
 

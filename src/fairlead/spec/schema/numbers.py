@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.spec.problems import nearest
 from fairlead.spec.schema.kinds import Kind, fail
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
@@ -46,6 +47,11 @@ class Duration(Kind):
                 return f"{value / _SECONDS[unit]:g}{unit}"
         return f"{value:g}s"
 
+    def form(self) -> str:
+        if self.most == Duration.most:
+            return f"duration, {self.show(self.least)} or more" if self.least else "duration"
+        return f"duration, {self.show(self.least)} to {self.show(self.most)}"
+
     def json_schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
 
@@ -76,16 +82,20 @@ class Size(Kind):
                 return f"{value // 1000**power}{unit}B"
         return f"{value}B"
 
+    def form(self) -> str:
+        return f"size, {self.show(self.least)} or more"
+
     def json_schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{_SIZE.pattern}$"}
 
 
 @dataclass(frozen=True)
 class Percent(Kind):
-    """`90%`: the number before the sign."""
+    """`90%`: the number before the sign; with `whole` one without a fraction."""
 
     least: float = 0
     most: float = 100
+    whole: bool = False
 
     def read(self, value: Any) -> float:
         match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
@@ -94,10 +104,15 @@ class Percent(Kind):
             fail("must be a percentage such as 90%, not {value}", "add the %" if bare else "")
         if not self.least <= float(match[1]) <= self.most:
             fail(f"must be from {self.show(self.least)} to {self.show(self.most)}, not {{value}}")
+        if self.whole and not float(match[1]).is_integer():
+            fail("must be a whole percentage such as 90%, not {value}")
         return float(match[1])
 
     def show(self, value: float) -> str:
         return f"{value:g}%"
+
+    def form(self) -> str:
+        return f"percentage, {self.show(self.least)} to {self.show(self.most)}"
 
     def json_schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{_PERCENT.pattern}$"}
@@ -118,6 +133,9 @@ class Whole(Kind):
             fail(f"must be from {self.least} to {self.most}, not {{value}}")
         return int(value)
 
+    def form(self) -> str:
+        return f"number, {self.least} to {self.most}"
+
     def json_schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
@@ -129,7 +147,15 @@ class PortOr(Kind):
     word: str
 
     def read(self, value: Any) -> int | str:
+        if isinstance(value, str) and value != self.word:
+            fail(
+                f"must be a port from 1 to 65535, or {self.word}, not {{value}}",
+                meant=nearest(value.lower(), [self.word]),
+            )
         return self.word if value == self.word else Whole(1, 65535).read(value)
+
+    def form(self) -> str:
+        return f"port, 1 to 65535, or `{self.word}`"
 
     def json_schema(self) -> dict[str, Any]:
         return {"anyOf": [Whole(1, 65535).json_schema(), {"const": self.word}]}
@@ -148,6 +174,9 @@ class Number(Kind):
         if not self.least <= value <= self.most:
             fail(f"must be from {self.least:g} to {self.most:g}, not {{value}}")
         return float(value)
+
+    def form(self) -> str:
+        return f"number, {self.least:g} to {self.most:g}"
 
     def json_schema(self) -> dict[str, Any]:
         return {"type": "number", "minimum": self.least, "maximum": self.most}

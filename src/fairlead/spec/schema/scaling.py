@@ -9,56 +9,47 @@ import itertools
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
+from fairlead.spec.problems import listed, nearest
 from fairlead.spec.schema.base import Conflict, Part, exactly_one
-from fairlead.spec.schema.kinds import Kind, fail, holding
+from fairlead.spec.schema.kinds import Holding, Kind, fail
 from fairlead.spec.schema.numbers import Duration, Number, Percent, Whole
-from fairlead.spec.schema.texts import Line, Name, Words
+from fairlead.spec.schema.texts import Line, Name, Url, Words
+from fairlead.spec.schema.times import Cron, Zone
 
 MOST_INSTANCES = 100
 """Instances of one service: what one machine can be asked for."""
 
-CRON_FIELDS = (
-    ("minute", 0, 59, ""),
-    ("hour", 0, 23, ""),
-    ("day", 1, 31, ""),
-    ("month", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
-    ("weekday", 0, 7, "sun mon tue wed thu fri sat"),
-)
-"""What each field is, its least and most number, and the names it knows."""
-
-Metric = Annotated[
-    str,
-    Line(
-        r"cpu|memory|requests_per_target|outstanding|latency_p(50|95|99)|custom:[a-z][a-z0-9-]{0,31}",
-        "cpu, memory, requests_per_target, outstanding, latency_p50, latency_p95, latency_p99 or custom:NAME",
-    ),
-]
+MEASURES = (
+    "cpu", "memory", "requests_per_target", "outstanding", "latency_p50", "latency_p95", "latency_p99",
+)  # fmt: skip
+"""What fairlead measures of a service, beside the `custom:NAME` of the user's own."""
 
 
-def read_cron(value: Any) -> str:
-    """Five fields, as in crontab(5): numbers, names, *, ranges, lists and steps."""
-    text = Line().read(value)
-    fields = text.lower().split()
-    if len(fields) != len(CRON_FIELDS):
-        fail('must have five fields (minute, hour, day, month, weekday), as in "0 3 * * *", not {value}')
-    for field, (what, least, most, names) in zip(fields, CRON_FIELDS, strict=True):
-        if not all(_is_cron_part(part, least, most, names.split()) for part in field.split(",")):
-            advice = 'write as in "0 3 * * *" or "*/5 8-18 * * mon-fri"'
-            fail(f"has a field for the {what} that crontab does not know: {{value}}", advice)
-    return text
+@dataclass(frozen=True)
+class Metric(Kind):
+    """The name of something that is measured: one of `names`, or `custom:NAME`."""
 
+    names: tuple[str, ...] = MEASURES
 
-def _is_cron_part(part: str, least: int, most: int, names: list[str]) -> bool:
-    match = re.fullmatch(r"(\*|[a-z0-9]+)(?:-([a-z0-9]+))?(?:/([0-9]{1,3}))?", part)
-    if not match or (match[3] and int(match[3]) < 1) or (match[1] == "*" and match[2]):
-        return False
-    ends = [end for end in (match[1], match[2]) if end and end != "*"]
-    numbers = [int(end) if end.isdecimal() else names.index(end) + least if end in names else -1 for end in ends]
-    return all(least <= number <= most for number in numbers) and numbers == sorted(numbers)
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str):
+            fail(f"must be {self.form()}, not {{value}}")
+        if value not in self.names and not re.fullmatch(r"custom:[a-z][a-z0-9-]{0,31}", value):
+            meant = nearest(value.strip().lower().replace("-", "_"), self.names)
+            fail(f"must be {self.form()}, not {{value}}", meant=meant)
+        return value
+
+    def form(self) -> str:
+        return listed([*self.names, "custom:NAME"])
+
+    def json_schema(self) -> dict[str, Any]:
+        custom = {"type": "string", "pattern": "^custom:[a-z][a-z0-9-]{0,31}$"}
+        return {"anyOf": [{"enum": list(self.names)}, custom]}
 
 
 class Level(Kind):
@@ -71,8 +62,12 @@ class Level(Kind):
             return "s", Duration().read(value)
         return "", Number(0, 1e12).read(value)
 
+    def form(self) -> str:
+        return "number, percentage (cpu, memory) or duration (latency)"
+
     def json_schema(self) -> dict[str, Any]:
-        return {"type": ["number", "string"]}
+        texts = [Percent().json_schema(), Duration().json_schema()]
+        return {"anyOf": [{"type": "number", "minimum": 0}, *texts]}
 
 
 LevelValue = Annotated[tuple[str, float], Level()]
@@ -89,8 +84,10 @@ def unit_conflict(metric: str, key: str, level: tuple[str, float]) -> Iterator[C
 class Target(Part):
     """Target tracking: keep the metric at this value."""
 
-    metric: Metric
+    metric: Annotated[str, Metric()]
+    """What is measured: an average over the service's instances."""
     value: LevelValue
+    """What the metric is to be kept at."""
 
     def conflicts(self) -> Iterator[Conflict]:
         return unit_conflict(self.metric, "value", self.value)
@@ -100,7 +97,9 @@ class StepAdjustment(Part):
     """One step. Bounds are relative to the threshold; a missing one is infinite."""
 
     from_: Annotated[float, Number(-1e12, 1e12)] | None = Field(None, alias="from")
+    """Where the step begins, relative to the threshold. Without it: at minus infinity."""
     to: Annotated[float, Number(-1e12, 1e12)] | None = None
+    """Where the step ends, relative to the threshold. Without it: at infinity."""
     by: Annotated[int, Whole(-1000, 1000)]
     """Instances, or percent with percent_change_in_capacity."""
 
@@ -114,14 +113,20 @@ class StepAdjustment(Part):
 class Step(Part):
     """Step scaling, as on AWS."""
 
-    metric: Metric
+    metric: Annotated[str, Metric()]
+    """What is measured: an average over the service's instances."""
     threshold: LevelValue
+    """The level from which the steps are counted."""
     comparison: Literal["above", "below"] = "above"
+    """Whether the steps hold above or below the threshold."""
     adjustment: Literal["change_in_capacity", "percent_change_in_capacity", "exact_capacity"] = "change_in_capacity"
+    """What `by` means: instances more or less, percent more or less, or the number of instances."""
     min_adjustment: Annotated[int, Whole(1, MOST_INSTANCES)] | None = None
     """At least this many instances. Means something only with percent_change_in_capacity, as on AWS."""
     cooldown: Annotated[float, Duration(0, 86400)] = 0.0
-    steps: Annotated[tuple[StepAdjustment, ...], holding(1, 20)]
+    """How long after a step this policy waits before the next."""
+    steps: Annotated[tuple[StepAdjustment, ...], Holding(1, 20)]
+    """What to do how far from the threshold."""
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from unit_conflict(self.metric, "threshold", self.threshold)
@@ -137,9 +142,11 @@ class Policy(Part):
     """One scaling policy: `target` or `step`."""
 
     target: Target | None = None
+    """Target tracking: keep a metric at a value."""
     step: Step | None = None
+    """Step scaling: change the size by how far a metric is from a threshold."""
     period: Annotated[float, Duration(0.1, 3600)] = 1.0
-    """Seconds between datapoints."""
+    """Time between datapoints."""
     scale_out_after: Annotated[int, Whole(1, 1000)] = 3
     """Datapoints above the target before scaling out."""
     scale_in_after: Annotated[int, Whole(1, 1000)] = 15
@@ -155,11 +162,17 @@ class Schedule(Part):
     """Sizes that hold from a time on."""
 
     name: Annotated[str, Name()]
-    cron: Annotated[str, BeforeValidator(read_cron)]
-    timezone: Annotated[str, Line(r"[A-Za-z]\w*([/+-]\w+)*", "a time zone such as Europe/Berlin", 64)] = "UTC"
+    """Named in the scaling activity."""
+    cron: Annotated[str, Cron()]
+    """When the sizes begin to hold."""
+    timezone: Annotated[str, Zone()] = "UTC"
+    """The zone in which `cron` is read; summer time is followed."""
     min: Annotated[int, Whole(0, MOST_INSTANCES)] | None = None
+    """The least instances from then on."""
     desired: Annotated[int, Whole(0, MOST_INSTANCES)] | None = None
+    """The instances to have then."""
     max: Annotated[int, Whole(0, MOST_INSTANCES)] | None = None
+    """The most instances from then on."""
 
     def conflicts(self) -> Iterator[Conflict]:
         if self.min is self.desired is self.max is None:
@@ -170,18 +183,25 @@ class Scaling(Part):
     """An auto scaling group."""
 
     min: Annotated[int, Whole(0, MOST_INSTANCES)] = 1
+    """The least instances."""
     desired: Annotated[int, Whole(0, MOST_INSTANCES)] | None = None
-    """Default `min`; only for the first launch."""
+    """Instances at the first launch; later the policies decide. Default: `min`."""
     max: Annotated[int, Whole(1, MOST_INSTANCES)]
+    """The most instances."""
     warm_up: Annotated[float, Duration(0, 86400)] = 10.0
-    """Seconds during which a new instance's metrics do not count."""
+    """How long a new instance's metrics do not count."""
     warm_pool: Annotated[int, Whole(0, MOST_INSTANCES)] = 0
     """Instances kept started and healthy but out of the load balancer."""
     scale_out_cooldown: Annotated[float, Duration(0, 86400)] = 0.0
+    """How long after a scale-out there is no other."""
     scale_in_cooldown: Annotated[float, Duration(0, 86400)] = 60.0
+    """How long after a scale-in there is no other."""
     termination_policy: Literal["default", "oldest_instance", "newest_instance", "oldest_release"] = "default"
-    policies: Annotated[tuple[Policy, ...], holding(0, 20)] = ()
-    schedule: Annotated[tuple[Schedule, ...], holding(0, 50)] = ()
+    """Which instance a scale-in ends; always one of the zone that has the most."""
+    policies: Annotated[tuple[Policy, ...], Holding(0, 20)] = ()
+    """What changes the size, and when."""
+    schedule: Annotated[tuple[Schedule, ...], Holding(0, 50)] = ()
+    """Sizes by the clock."""
 
     def conflicts(self) -> Iterator[Conflict]:
         if self.min > self.max:
@@ -194,12 +214,15 @@ class CustomMetric(Part):
     """A number of the user's own: printed by a command, or read from a URL."""
 
     command: Annotated[tuple[str, ...], Words()] | None = None
-    url: Annotated[str, Line(r"https?://\S+", "an address beginning with http:// or https://")] | None = None
+    """A program that prints the number."""
+    url: Annotated[str, Url()] | None = None
+    """An address that answers JSON (with `field`) or Prometheus text (with `series`)."""
     field: Annotated[str, Line()] | None = None
     """The field of a JSON answer."""
     series: Annotated[str, Line()] | None = None
     """The series of a Prometheus text."""
     every: Annotated[float, Duration(0.5, 3600)] = 5.0
+    """Time between two readings."""
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from exactly_one(self, ("command", "url"), "where its number comes from")

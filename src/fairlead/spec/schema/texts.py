@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import shlex
+import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,13 @@ from fairlead.spec.schema.kinds import Kind, fail
 MOST_WORDS = 1000
 LONGEST_COMMAND = 10_000
 """Characters of a command that is to be split into words."""
+LONGEST_URL = 2048
 LONGEST_TEXT = 100_000
 """Characters of a variable or of a program's word: below Linux's 128 KiB for one string of `execve`."""
 
 _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOT_IN_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CODES = re.compile(r"[0-9]{3}(-[0-9]{3})?(,[0-9]{3}(-[0-9]{3})?){0,49}")
 _SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<"}
 _SHELLS = {"sh", "bash", "dash", "zsh", "ash", "ksh", "fish", "busybox", "env"}
 
@@ -51,8 +54,12 @@ class Line(Kind):
         """What may have been meant by a value that does not match, or ""."""
         return ""
 
+    def form(self) -> str:
+        return self.wanted or "text on one line"
+
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1, **({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})}
+        pattern = {"pattern": f"^(?:{self.pattern})$"} if self.pattern else {}
+        return {"type": "string", "minLength": 1, "maxLength": self.most, **pattern}
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,68 @@ class Name(Line):
 
     def guess(self, value: str) -> str:
         return re.sub(r"[^a-z0-9-]+", "-", value.lower()).lstrip("0123456789-").rstrip("-")
+
+
+@dataclass(frozen=True)
+class HealthPath(Line):
+    """What a health check asks for: a path, with a query if need be. What a URL wants encoded must be."""
+
+    pattern: str = r"/([A-Za-z0-9._~!$&()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*"
+    wanted: str = "a path that begins with / and holds no blanks, percent-encoded"
+
+
+@dataclass(frozen=True)
+class PathPattern(Line):
+    """The path of a rule: the characters that an ALB takes, without its quotes."""
+
+    pattern: str = r"[/*][A-Za-z0-9_.$/~@:+&*?-]*"
+    wanted: str = "a path that begins with / and holds letters, digits and _-.$/~@:+& (* and ? stand for others)"
+    most: int = 128
+
+    def guess(self, value: str) -> str:
+        return f"/{value}" if re.fullmatch(self.pattern, f"/{value}", re.ASCII) else ""
+
+
+@dataclass(frozen=True)
+class HostPattern(Line):
+    """The host of a rule. The port of a request's Host header is not compared."""
+
+    pattern: str = r"[A-Za-z0-9_*?]([A-Za-z0-9_.*?-]*[A-Za-z0-9_*?])?"
+    wanted: str = "a host name without its port (* and ? stand for any characters and for one)"
+    most: int = 128
+
+    def guess(self, value: str) -> str:
+        host = re.sub(r"^[a-z]+://", "", value).partition("/")[0].partition(":")[0]
+        return host if re.fullmatch(self.pattern, host, re.ASCII) else ""
+
+
+@dataclass(frozen=True)
+class Url(Kind):
+    """The address of a server, with its host. It may hold a password or a token, so no message repeats it."""
+
+    schemes: tuple[str, ...] = ("http", "https")
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not re.match(f"({'|'.join(self.schemes)})://", value):
+            fail(f"must be {self.form()}")
+        if len(value) > LONGEST_URL:
+            fail(f"must be at most {LONGEST_URL} characters long, not {len(value)}")
+        if not re.fullmatch(r"[\x21-\x7e]+", value):
+            fail("must hold no blanks and none but ASCII characters, others percent-encoded")
+        try:
+            parts = urllib.parse.urlsplit(value)
+            named = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            named = False
+        if not named:
+            fail("must name a host after the //, and a port from 1 to 65535 if any")
+        return value
+
+    def form(self) -> str:
+        return f"an address beginning with {' or '.join(f'{scheme}://' for scheme in self.schemes)}"
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": rf"^({'|'.join(self.schemes)})://[\x21-\x7e]+$", "maxLength": LONGEST_URL}
 
 
 @dataclass(frozen=True)
@@ -112,6 +181,12 @@ class Text(Kind):
             fail(f"must be at most {self.most} characters long, not {len(value)}")
         return value
 
+    def form(self) -> str:
+        return "text"
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": self.most}
+
 
 @dataclass(frozen=True)
 class Words(Kind):
@@ -157,8 +232,13 @@ class Words(Kind):
     def show(self, value: Any) -> str:
         return shlex.join(value) if value else "none"
 
+    def form(self) -> str:
+        return "command, or a list of its words" + (", or `none`" if self.none else "")
+
     def json_schema(self) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+        # A number among the words is taken as it is written.
+        words = {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}
+        return {"anyOf": [{"type": "string", "minLength": 1}, {**words, "maxItems": MOST_WORDS}]}
 
 
 @dataclass(frozen=True)
@@ -177,6 +257,9 @@ class Address(Kind):
             fail("must be an address of one machine, not {value}", advice)
         return str(address)
 
+    def form(self) -> str:
+        return "IP address of this machine"
+
 
 @dataclass(frozen=True)
 class Cidr(Kind):
@@ -188,6 +271,12 @@ class Cidr(Kind):
         except ValueError:
             fail("must be a network such as 10.0.0.0/16, its host bits zero, not {value}")
 
+    def form(self) -> str:
+        return "network such as 10.0.0.0/16"
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^[0-9A-Fa-f.:]+/[0-9]{1,3}$"}
+
 
 @dataclass(frozen=True)
 class Matcher(Kind):
@@ -195,10 +284,17 @@ class Matcher(Kind):
 
     def read(self, value: Any) -> str:
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(text, str) or not re.fullmatch(r"[0-9]{3}(-[0-9]{3})?(,[0-9]{3}(-[0-9]{3})?){0,49}", text):
+        if not isinstance(text, str) or not _CODES.fullmatch(text):
             fail('must be HTTP codes such as "200", "200,302" or "200-299", not {value}')
         for part in text.split(","):
             first, _, last = part.partition("-")
             if not 200 <= int(first) <= int(last or first) <= 499:
                 fail("must hold codes from 200 to 499, the lower end of a range first, not {value}")
         return text
+
+    def form(self) -> str:
+        return 'HTTP codes, as in "200", "200,302" or "200-299"'
+
+    def json_schema(self) -> dict[str, Any]:
+        codes = {"type": "string", "pattern": f"^{_CODES.pattern}$"}
+        return {"anyOf": [codes, {"type": "integer", "minimum": 200, "maximum": 499}]}

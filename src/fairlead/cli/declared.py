@@ -1,0 +1,69 @@
+"""The file that `up` and `plan` are about, and what of our surroundings goes to the daemon with it.
+
+In: a path as the user wrote it. Out: the file's absolute path and text, the text of `.env` beside it, and those
+variables of our environment which the file's text names, and no others. The daemon reads and validates.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from fairlead.cli.session import FILE
+from fairlead.core.interpolation import env_names
+from fairlead.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """path: absolute. text: for its name only. dotenv: "" when there is no `.env`."""
+
+    path: str
+    text: str
+    dotenv: str
+    environment: dict[str, str]
+
+
+def declared(path: str, command: str) -> Declared:
+    """What PATH means: a fairlead.yaml, or the folder it lies in. command: `fairlead up`, for advice. UsageError."""
+    file, text = _the_file(path, command)
+    return Declared(file, text, _dotenv_beside(file), _mentioned(text))
+
+
+def _the_file(path: str, command: str) -> tuple[str, str]:
+    file = os.path.abspath(os.path.expanduser(path))
+    if os.path.isdir(file):
+        file = os.path.join(file, FILE)
+    try:
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            return file, opened.read()
+    except FileNotFoundError as error:
+        hint = f"Give `{command}` the path of a {FILE} or of the folder it lies in, or write one with `fairlead init`."
+        raise UsageError(f"there is no {file}", "", hint) from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{file} is a folder, not a file", "", f"Give `{command}` the {FILE} itself.") from error
+    except OSError as error:
+        hint = "Let your user read it, or run the command as one who may."
+        raise UsageError(f"{file} cannot be read", str(error.strerror), hint) from error
+
+
+def _dotenv_beside(file: str) -> str:
+    path = os.path.join(os.path.dirname(file), ".env")
+    try:
+        with open(path, encoding="utf-8") as opened:
+            return opened.read()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} cannot be read", "it is not UTF-8", "Save it as UTF-8.") from error
+    except OSError as error:
+        hint = "Let your user read it, or remove it."
+        raise UsageError(f"{path} cannot be read", str(error.strerror), hint) from error
+
+
+def _mentioned(text: str) -> dict[str, str]:
+    found = {name: os.environ[name] for name in env_names(text) if name in os.environ}
+    for name, value in found.items():
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise UsageError(f"the variable {name} cannot be used", "its value is not UTF-8")
+    return found

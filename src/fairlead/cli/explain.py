@@ -1,0 +1,130 @@
+"""`fairlead explain`: why a service is as it is, now or at a moment of the past.
+
+From the daemon, or from the store when none runs: the decisions of a stack that is down are still there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import datetime
+from typing import Any
+
+import click
+
+from fairlead.cli import output
+from fairlead.cli.moments import local, moment, stamp
+from fairlead.cli.names import complete_service, stacks_with_decisions
+from fairlead.cli.options import home_option, json_option, stack_option
+from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of
+
+_STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
+
+
+@click.command("explain", short_help="Why a service is as it is, now or in the past.")
+@click.argument("service", metavar="SERVICE", shell_complete=complete_service)
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="A moment of the past: 10:02 or 10:02:30 (local time), 2026-11-21T10:02:00Z, 10m (minutes ago; also s, h, d). "
+    "Default: now.",
+)
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def command(session: Session, service: str, at: str | None, stack: str | None, as_json: bool) -> None:
+    """Print why SERVICE is as it is: the answer in one line, then its size and release, each instance with its health
+    and the cause of its launch or end, what is waited for, and what was decided about it.
+
+    With --at the last decision at or before TIME is explained, with exactly what it saw. Every decision that changed
+    something is kept, the newest 5000 of the home, also those of a stack that is down. The shape of --json is a
+    contract: docs/reference/explain.md.
+
+    \b
+    Examples:
+      fairlead explain web
+      fairlead explain web --at 03:12
+      fairlead explain web --at 10m --json | jq -r .answer
+
+    \b
+    Exit status:
+      0    explained
+      1    the daemon does not answer, or the store cannot be read
+      2    no such stack or service, TIME is none, or nothing of that time is kept
+      130  interrupted
+    """
+    now = datetime.now().astimezone()
+    asked = None if at is None else stamp(moment(at, now))
+    client = session.daemon_if_needed()
+    running = stacks_of(client) if client is not None else []
+    kept = stacks_with_decisions(session.layout.database)
+    here = stack_here()
+    # A stack that is down is meant when it is named, or when none is up.
+    names = sorted({*running, *kept}) if stack or here or not running else running
+    meant = choose_stack(names, stack, here)
+    answer = (
+        client.explain(meant, service, asked) if client is not None else _from_store(session, meant, service, asked)
+    )
+    if as_json:
+        output.json(answer)
+        return
+    _show(answer)
+    output.next_commands("fairlead status", f"fairlead logs {output.cell(service)}", "fairlead events")
+
+
+def _from_store(session: Session, stack: str, service: str, at: str | None) -> dict[str, Any]:
+    from fairlead.cli.record import Kept
+    from fairlead.control.explain import explain_past
+
+    return explain_past(Kept(session.layout.database), stack, service, at)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    colour = output.coloured(sys.stdout)
+    output.data(output.paint(output.cell(answer["answer"]), "bold", on=colour))
+    output.data(_when(answer))
+    output.data("")
+    for name in ("size", "release", "deployment"):
+        if answer[name] is not None:
+            output.data(f"{name:<12}{_in_local_time(answer[name]['text'])}")
+    for instance in answer["instances"]:
+        output.data("")
+        head = f"{output.cell(instance['id']):<12}{output.cell(instance['text'])}"
+        output.data(f"{head}, release {output.cell(instance['release'])}, zone {output.cell(instance['zone'])}")
+        for clause in instance["clauses"]:
+            output.data(f"{'':<12}{output.cell(clause)}")
+    _list("waits for", answer["waits"])
+    title = "is about to" if answer["decision"] is None else "it decided to"
+    _list(title, [step["text"] for step in answer["decided"]])
+    _list("before that", [f"{_moment_of(step)}  {step['text']}" for step in answer["earlier"]])
+
+
+def _in_local_time(text: str) -> str:
+    """`text` with the stamps in it (ISO 8601 UTC) as the clock on the wall shows them."""
+    return output.cell(_STAMP.sub(lambda found: local(found[0]), text))
+
+
+def _when(answer: dict[str, Any]) -> str:
+    at = output.cell(local(answer["at"]))
+    if answer["decision"] is None:
+        return f"{answer['stack']}, now, {at}"
+    asked = (
+        f", the last one at or before {output.cell(local(answer['asked']))}" if answer["asked"] else ", the last one"
+    )
+    return f"{answer['stack']}, as decision {answer['decision']} saw it at {at}{asked}"
+
+
+def _moment_of(step: dict[str, Any]) -> str:
+    from fairlead.core.phrases import ago
+
+    when = ago(step["ago"])
+    return output.cell(local(step["at"])) + (f" ({when})" if when else "")
+
+
+def _list(title: str, lines: list[str]) -> None:
+    if lines:
+        output.data("")
+        output.data(title)
+    for line in lines:
+        output.data(f"  {output.cell(line)}")

@@ -1,0 +1,150 @@
+"""`fairlead instance drain|return|protect|terminate ID`: one instance, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fairlead.cli import output
+from fairlead.cli.follow import watch
+from fairlead.cli.names import complete_instance
+from fairlead.cli.options import home_option, json_option, stack_option
+from fairlead.cli.session import Session
+from fairlead.errors import NotFound
+
+STATUSES = """\b
+Exit status:
+  0    done
+  1    it failed
+  2    no such stack or instance, or it is not possible now; the error says why
+"""
+
+
+@click.group("instance", short_help="Drain, return, protect or terminate one instance.", epilog=STATUSES)
+@home_option
+def command() -> None:
+    """Do something to one instance. ID is what `fairlead status` shows: `web-3`.
+
+    \b
+    Examples:
+      fairlead instance drain web-3           no new request reaches it; it runs on, to be looked into
+      fairlead instance return web-3          it gets requests again
+      fairlead instance protect web-3         it is not chosen when the service shrinks
+      fairlead instance terminate web-3       it is replaced: the new one serves before it ends
+    """
+
+
+@command.command("drain", short_help="Send it no new request; it runs on.", epilog=STATUSES)
+@click.argument("instance", metavar="ID", shell_complete=complete_instance)
+@click.option("--force", is_flag=True, help="Also when it is the last that serves: the service then answers 503.")
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def drain(session: Session, instance: str, force: bool, stack: str | None, as_json: bool) -> None:
+    """Take instance ID out of the load balancer: requests under way are finished, new ones go to the others. The
+    program runs on and counts as one of its service's instances, so nothing is started in its place.
+
+    It stays so until `fairlead instance return ID`, or until a deployment replaces it. The last instance of a service
+    that serves is drained only with --force.
+
+    \b
+    Examples:
+      fairlead instance drain web-3
+      fairlead exec web-3                     then look around in it
+    """
+    client = session.running()
+    answer = client.drain(session.stack(client, stack), instance, force=force)
+    _show(answer, as_json)
+    output.next_commands(f"fairlead exec {_id(answer)}", f"fairlead instance return {_id(answer)}")
+
+
+@command.command("return", short_help="Send it requests again.", epilog=STATUSES)
+@click.argument("instance", metavar="ID", shell_complete=complete_instance)
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def give_back(session: Session, instance: str, stack: str | None, as_json: bool) -> None:
+    """Put the drained instance ID back into the load balancer. It gets requests as soon as its health check passes.
+
+    \b
+    Examples:
+      fairlead instance return web-3
+    """
+    client = session.running()
+    _show(client.give_back(session.stack(client, stack), instance), as_json)
+    output.next_commands("fairlead status")
+
+
+@command.command("protect", short_help="Keep it when the service shrinks.", epilog=STATUSES)
+@click.argument("instance", metavar="ID", shell_complete=complete_instance)
+@click.option("--off", is_flag=True, help="Protect it no longer.")
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def protect(session: Session, instance: str, off: bool, stack: str | None, as_json: bool) -> None:
+    """Keep instance ID from being chosen when its service shrinks (AWS: scale-in protection). It is still replaced when
+    it is unhealthy, and by a deployment.
+
+    \b
+    Examples:
+      fairlead instance protect web-3
+      fairlead instance protect web-3 --off
+    """
+    client = session.running()
+    _show(client.protect(session.stack(client, stack), instance, not off), as_json)
+    output.next_commands("fairlead status")
+
+
+@command.command("terminate", short_help="End it; another one takes its place.", epilog=STATUSES)
+@click.argument("instance", metavar="ID", shell_complete=complete_instance)
+@click.option("--now", is_flag=True, help="End it before another serves in its place.")
+@click.option("--decrement", is_flag=True, help="Start none in its place: the service's size becomes one less.")
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def terminate(
+    session: Session, instance: str, now: bool, decrement: bool, stack: str | None, as_json: bool
+) -> int | None:
+    """End instance ID. First another one is started and serves; then ID gets no new request, finishes what is under way
+    and ends. Returns when it is gone. Ctrl-C stops the watching; the daemon goes on.
+
+    \b
+    Examples:
+      fairlead instance terminate web-3
+      fairlead instance terminate web-3 --now           (it is broken: do not wait for another)
+      fairlead instance terminate web-3 --decrement     (as `fairlead scale`, but this one goes)
+    """
+    meant = session.stack(session.running(), stack)
+    seen: list[dict[str, Any]] = []
+    try:
+        answer = watch(
+            session.daemon,
+            lambda client: client.terminate(meant, instance, now=now, decrement=decrement and not seen),
+            seen.append,
+        )
+    except NotFound:
+        # Asked again of a daemon that came back: it had finished before it could say so.
+        if not seen:
+            raise
+        answer = {"stack": meant, "instance": instance, "text": f"{instance} has ended"}
+    if answer is None:
+        return 130
+    _show(answer, as_json)
+    output.next_commands("fairlead status", "fairlead events")
+    return None
+
+
+def _show(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.json({key: answer.get(key) for key in ("stack", "instance", "text")})
+    else:
+        output.note(output.cell(answer["text"]))
+
+
+def _id(answer: dict[str, Any]) -> str:
+    return output.cell(answer["instance"])

@@ -1,0 +1,112 @@
+"""Names of stacks, services, instances and jobs, read from the home's database for shell completion and for `explain`.
+
+Completion runs at every press of TAB: no daemon is asked or started, nothing is written, and whatever goes wrong is an
+empty answer. `complete_*` are Click's `shell_complete` callbacks; options.py and the commands use them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fairlead.cli.session import Session, stack_here
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_PLAIN = re.compile(r"[A-Za-z0-9][\w.-]*")
+"""What may be put on a command line as it is."""
+
+
+def stacks_with_decisions(database: str) -> list[str]:
+    """The stacks that ever decided anything, and of which something is kept; also those that are down."""
+    return _asked(database, "SELECT DISTINCT stack FROM decisions ORDER BY stack")
+
+
+def complete_stack(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _matching(incomplete, lambda: _stacks(_database(ctx)))
+
+
+def complete_service(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _matching(incomplete, lambda: (str(one["name"]) for one in _declared(ctx, "services")))
+
+
+def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _matching(incomplete, lambda: (str(one["name"]) for one in _declared(ctx, "jobs")))
+
+
+def complete_instance(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _matching(incomplete, lambda: _instances(ctx))
+
+
+def complete_instance_or_service(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [*complete_instance(ctx, param, incomplete), *complete_service(ctx, param, incomplete)]
+
+
+def complete_path(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files and folders, which the shell knows best."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _matching(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
+    # An error printed now would land in the middle of what the user is typing.
+    try:
+        return [name for name in dict.fromkeys(names()) if name.startswith(incomplete) and _PLAIN.fullmatch(name)]
+    except Exception:
+        return []
+
+
+def _database(ctx: click.Context) -> str:
+    return ctx.ensure_object(Session).layout.database
+
+
+def _stacks(database: str) -> list[str]:
+    return _asked(database, "SELECT name FROM stacks ORDER BY name")
+
+
+def _meant(ctx: click.Context) -> list[str]:
+    """The stack that the line is about so far; all of them when that is not clear."""
+    stacks = _stacks(_database(ctx))
+    for name in (ctx.params.get("stack"), stack_here()):
+        if name in stacks:
+            return [str(name)]
+    return stacks
+
+
+def _declared(ctx: click.Context, what: str) -> Iterator[dict[str, Any]]:
+    """The services or jobs that the stacks' files declare."""
+    from json import loads
+
+    for stack in _meant(ctx):
+        for record in _asked(_database(ctx), "SELECT record FROM stacks WHERE name = ?", stack):
+            yield from loads(record)["desired"]["stack"].get(what, ())
+
+
+def _instances(ctx: click.Context) -> Iterator[str]:
+    for stack in _meant(ctx):
+        yield from _asked(
+            _database(ctx),
+            "SELECT id FROM instances WHERE stack = ? AND NOT ended ORDER BY service, number",
+            stack,
+        )
+
+
+def _asked(database: str, question: str, *values: str) -> list[str]:
+    """The first column of the answer; nothing when there is no database, or it cannot be read."""
+    import sqlite3
+
+    from fairlead.cli.record import opened
+
+    if not os.path.exists(database):
+        return []
+    try:
+        with opened(database) as db:
+            return [str(row[0]) for row in db.execute(question, values)]
+    except sqlite3.Error:
+        return []

@@ -1,0 +1,53 @@
+"""`fairlead scale SERVICE N`: how many instances a service should have, set by hand."""
+
+from __future__ import annotations
+
+import click
+
+from fairlead.cli import output
+from fairlead.cli.follow import watch
+from fairlead.cli.names import complete_service
+from fairlead.cli.options import home_option, json_option, stack_option
+from fairlead.cli.session import Session
+
+
+@click.command("scale", short_help="Set how many instances a service has.")
+@click.argument("service", shell_complete=complete_service)
+@click.argument("desired", type=click.IntRange(min=0), metavar="N")
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def command(session: Session, service: str, desired: int, stack: str | None, as_json: bool) -> int:
+    """Make SERVICE have N instances, and return when it has: new ones are healthy, or those it no longer needs have
+    finished their requests and ended. 0 stops the service; its listeners then answer 503.
+
+    The size set by hand is kept, over restarts of the daemon and further `fairlead up`s, until the file's own size
+    changes; `fairlead status` shows both. To go back to the file's size, set that. Ctrl-C stops the watching; the
+    daemon goes on.
+
+    \b
+    Examples:
+      fairlead scale web 4
+      fairlead scale web 0 --stack shop
+      fairlead scale web 4 --json
+
+    \b
+    Exit status:
+      0    SERVICE has N instances
+      1    it could not get there; the error says how many serve now
+      2    no such stack or service, or N makes no sense
+      130  interrupted; the daemon goes on with it
+    """
+    meant = session.stack(session.running(), stack)
+    result = watch(session.daemon, lambda client: client.scale(meant, service, desired))
+    if result is None:
+        return 130
+    output.note(output.cell(result["text"]))
+    if as_json:
+        output.json({key: result.get(key) for key in ("stack", "service", "desired", "declared", "text")})
+    if result["desired"] == 0:
+        output.next_commands(f"fairlead scale {output.cell(service)} {max(1, int(result.get('declared') or 1))}")
+    else:
+        output.next_commands("fairlead status", "fairlead check")
+    return 0
