@@ -2,10 +2,12 @@
 # make demo    fairlead up examples/host-date; PORT=9090 make demo for another port
 # make test    every test this machine can run
 # make lint    style, types, import rules
+# make soak    half an hour of load and random kills; MINUTES=5 make soak for less
 # make bench   figures, as ratios measured side by side (needs nginx and wrk)
 # make clean   removes what these made; run `.venv/bin/fairlead down --all` first, running stacks are left alone
 
 PYTHON ?= python3
+MINUTES ?= 30
 VENV := .venv
 UV := $(VENV)/bin/uv
 # Nothing a caller's shell has activated may be installed into.
@@ -13,7 +15,7 @@ unexport VIRTUAL_ENV
 export PIP_ROOT_USER_ACTION := ignore
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: setup demo test lint format bench clean
+.PHONY: setup demo test lint format soak bench clean
 
 setup: $(VENV)/.dev
 	@echo "ready: $(VENV)/bin/fairlead --help"
@@ -34,6 +36,9 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff format src tests bench
 	$(VENV)/bin/ruff check --fix src tests bench
+
+soak: $(VENV)/.dev
+	FAIRLEAD_SOAK_MINUTES=$(MINUTES) $(VENV)/bin/pytest -m soak -s tests/soak
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python -m bench

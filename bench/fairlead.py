@@ -29,6 +29,10 @@ class Fairlead:
         self._run("up", path, variables=variables)
         return time.monotonic() - began
 
+    def scale(self, service: str, size: int) -> None:
+        """`fairlead scale SERVICE SIZE`, of the only stack."""
+        self._run("scale", service, str(size))
+
     def status(self) -> dict[str, Any]:
         """`fairlead status --json`."""
         status: dict[str, Any] = json.loads(self._run("status", "--json"))

@@ -173,7 +173,8 @@ async def test_two_stacks_want_one_port_and_the_second_is_told_who_has_it(house:
     done = await house.do("up", str(second), check=False)
     assert done.returncode == 1
     assert "error: fairlead.yaml:8:14: port " in done.stderr
-    assert f"stack first has 127.0.0.1:{house.port('first')}" in done.stderr
+    assert f"port {house.port('first')} on 127.0.0.1 is taken: stack first has a default there" in done.stderr
+    assert "stack second" in done.stderr
     assert whole(ask(house, "first")).endswith(b"ok\n")
     house.run("down", "first")
 

@@ -1,0 +1,223 @@
+"""`make soak`: half an hour of load while instances, the daemon and HAProxy are killed at random; then nothing may be left.
+
+FAIRLEAD_SOAK_MINUTES sets how long (30), FAIRLEAD_SOAK_SEED repeats a run. The daemon is killed in the first half only,
+so that in the second half its memory, descriptors and rows can be seen to stay where they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fairlead.core.layout import layout_of
+from fairlead.drill.load import Load
+
+from ..live import apps
+from ..live.house import House, group_of
+
+MINUTES = float(os.environ.get("FAIRLEAD_SOAK_MINUTES", "30"))
+SEED = int(os.environ.get("FAIRLEAD_SOAK_SEED", "0")) or random.SystemRandom().randrange(1, 10_000)
+
+RATE = 100.0
+"""Requests a second, the whole time, each over a connection of its own."""
+
+INSIDE_A_KILLED_HAPROXY = 10
+"""Requests that one kill of HAProxy may lose: those inside it."""
+
+RECOVERY = 60.0
+"""Seconds in which everything is well again after a fault."""
+
+GROWTH = 1.25
+"""How much more memory the daemon may hold at the end than in the middle; beside it 8 MB."""
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(MINUTES * 60 + 900)]
+
+
+@dataclass
+class Soak:
+    """One stack under load, and what befalls it."""
+
+    house: House
+    folder: Path
+    chance: random.Random
+    load: Load
+    told: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    """Requests lost while a fault or an operation was under way."""
+    size: int = 4
+    version: int = 1
+
+    # Faults
+
+    async def kill_instance(self) -> None:
+        os.killpg(group_of(self.victim()), signal.SIGKILL)
+
+    async def kill_program(self) -> None:
+        os.kill(self.victim(), signal.SIGKILL)
+
+    async def freeze_instance(self) -> None:
+        os.kill(self.victim(), signal.SIGSTOP)
+
+    async def kill_haproxy(self) -> None:
+        if (pid := self.house.balancer_pid()) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    async def kill_daemon(self) -> None:
+        if (pid := self.house.daemon_pid()) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    # Operations
+
+    async def scale(self) -> None:
+        self.size = self.chance.choice((2, 3, 4, 6))
+        await self.house.do("scale", "web", str(self.size), "--stack", "soak")
+
+    async def deploy(self) -> None:
+        before, self.version = self.version, self.version + 1
+        self.house.edit(self.folder, f"version {before}", f"version {self.version}", "app.py")
+        await self.house.do("up", str(self.folder))
+
+    async def restart(self) -> None:
+        await self.house.do("restart", "--stack", "soak")
+
+    async def another_stack(self) -> None:
+        await self.house.do("up", str(self.folder.parent / "guest"))
+        await self.house.do("down", "guest")
+
+    def victim(self) -> int:
+        return int(self.chance.choice(self.house.healthy("soak"))["pid"])
+
+    def well(self) -> bool:
+        shown = self.house.instances("soak")
+        return len(shown) == self.size == sum(one["health"] == "healthy" for one in shown)
+
+    async def until(self, end: float, acts: list[Callable[[], Awaitable[None]]]) -> None:
+        while time.monotonic() < end:
+            act = self.chance.choice(acts)
+            name, before = act.__name__, self.load.report().lost
+            try:
+                await act()
+                await self.house.until(f"everything to be well after {name} (seed {SEED})", self.well, RECOVERY)
+            except AssertionError as problem:
+                raise AssertionError(f"{name}, seed {SEED}, after {self.told}: {problem}") from problem
+            await asyncio.sleep(self.chance.uniform(0.5, 3.0))
+            self.told[name] += 1
+            self.lost[name] += self.load.report().lost - before
+            if sum(self.told.values()) % 20 == 0:
+                left = max(0.0, end - time.monotonic())
+                print(f"soak: {dict(self.told)}; {left / 60:.1f} min left of this part", file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What the home holds at one moment."""
+
+    daemon_memory: int
+    daemon_files: int
+    balancer_files: int
+    processes: int
+    sockets: tuple[str, ...]
+    temporary: tuple[str, ...]
+    rows: dict[str, int]
+
+
+def holdings(house: House) -> Holdings:
+    daemon, balancer = house.daemon_pid(), house.balancer_pid()
+    assert daemon is not None
+    assert balancer is not None
+    with sqlite3.connect(f"file:{house.home}/fairlead.db?mode=ro", uri=True) as db:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+        live = db.execute("SELECT count(*) FROM instances WHERE ended = 0").fetchone()[0]
+    db.close()
+    return Holdings(
+        daemon_memory=_pss(daemon),
+        daemon_files=len(os.listdir(f"/proc/{daemon}/fd")),
+        balancer_files=len(os.listdir(f"/proc/{balancer}/fd")),
+        processes=len(house.processes()),
+        sockets=tuple(sorted(path.name for path in (house.home / "run" / "i").iterdir())),
+        temporary=_temporary(house),
+        rows={**rows, "live instances": live},
+    )
+
+
+def _pss(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no Pss")
+
+
+def _temporary(house: House) -> tuple[str, ...]:
+    """What looks like a file that somebody meant to rename or remove."""
+    found = [
+        path for path in house.home.rglob("*") if path.name.startswith((".new-", ".fairlead")) or ".tmp" in path.name
+    ]
+    return tuple(str(path.relative_to(house.home)) for path in found)
+
+
+async def test_half_an_hour_of_faults_loses_nothing_and_leaves_nothing() -> None:
+    house = House(str(Path(sys.executable).parent / "fairlead"))
+    print(f"soak: {MINUTES:g} minutes, seed {SEED}", file=sys.stderr)
+    try:
+        settings = "health_check: {interval: 1s, timeout: 1s, grace_period: 5s}"
+        folder = house.a_stack("soak", app=apps.WELL, instances=4, settings=settings)
+        house.a_stack("guest", app=apps.WELL, instances=1)
+        await house.do("up", str(folder))
+        async with Load(house.url("soak"), rate=RATE, connections="new") as load:
+            soak = Soak(house, folder, random.Random(SEED), load)
+            acts = [soak.kill_instance, soak.kill_program, soak.freeze_instance, soak.kill_haproxy]
+            acts += [soak.scale, soak.deploy, soak.restart, soak.another_stack]
+            began = time.monotonic()
+            await soak.until(began + MINUTES * 30, [*acts, soak.kill_daemon])
+            await _rest(soak)
+            middle = holdings(house)
+            await soak.until(began + MINUTES * 60, acts)
+            await _rest(soak)
+        end = holdings(house)
+        _judge(soak, middle, end)
+    finally:
+        house.close()
+    assert not os.path.exists(layout_of(str(house.home), os.getuid()).run), "the run folder is left"
+
+
+async def _rest(soak: Soak) -> None:
+    """The same size each time it is measured, and time for what is leaving to be gone."""
+    soak.size = 4
+    await soak.house.do("scale", "web", "4", "--stack", "soak")
+    await soak.house.until("everything to be well", soak.well, RECOVERY)
+
+    def quiet() -> bool:
+        return sum("/haproxy -D" in words for words in soak.house.processes().values()) == 1
+
+    await soak.house.until("the old HAProxys to go", quiet, 120.0)
+
+
+def _judge(soak: Soak, middle: Holdings, end: Holdings) -> None:
+    report = soak.load.report()
+    told = json.dumps({"faults": soak.told, "sent": report.sent, "lost": soak.lost, "errors": report.errors})
+    print(f"soak: {told}\nsoak: middle {middle}\nsoak: end    {end}", file=sys.stderr)
+    assert not [kind for kind in report.errors if "refused" in kind], report
+    assert soak.lost["kill_haproxy"] <= INSIDE_A_KILLED_HAPROXY * soak.told["kill_haproxy"], told
+    assert not +Counter({name: count for name, count in soak.lost.items() if name != "kill_haproxy"}), told
+    assert end.processes == middle.processes
+    assert end.daemon_files <= middle.daemon_files + 4, "file descriptors of the daemon"
+    assert end.balancer_files <= middle.balancer_files + 60, (
+        "file descriptors of HAProxy, connections of the load among them"
+    )
+    assert len(end.sockets) == len(middle.sockets) == 4, end.sockets
+    assert end.temporary == (), end.temporary
+    assert end.rows["live instances"] == 4
+    assert end.daemon_memory <= middle.daemon_memory * GROWTH + 8_000_000, "memory of the daemon"
