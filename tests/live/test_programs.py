@@ -231,3 +231,13 @@ async def test_down_all_ends_what_a_killed_daemon_and_keeper_left(house: House) 
     assert whole(ask(house, "orphans")).endswith(b"ok\n"), "both died, and it serves on"
     await house.do("down", "--all")
     assert house.processes() == {}
+
+
+async def test_one_that_can_be_reached_past_the_load_balancer_is_served_and_told_so(house: House) -> None:
+    app = apps.SERVER + '\nServer(("0.0.0.0", int(os.environ["PORT"])), Answer).serve_forever()\n'
+    folder = house.a_stack("open", app=app, command=PYTHON, instances=1)
+    await house.do("up", str(folder))
+    told = house.run("events", "--stack", "open").stdout
+    assert "web-1: the program listens on 0.0.0.0:" in told
+    assert "past the load balancer" in told
+    house.run("down", "open")

@@ -110,6 +110,13 @@ class Applier:
             self._store.save_instance(advance(record, "admit", now))
             took = now - record.launched_at
             self._tell("in_service", record, f"{record.id} in service after {took:.1f} s: {action.reason}")
+            if record.serves and not record.address.startswith("unix:"):
+                await self._warn_of_exposure(record)
+
+    async def _warn_of_exposure(self, record: InstanceRecord) -> None:
+        """It passed its check, so what there is to say of where it listens is that others can reach it too."""
+        if clause := await self._engine.diagnose(self._stack, record.id, record.address):
+            self._tell("exposed", record, f"{record.id}: {clause}")
 
     @apply.register
     async def _(self, action: plans.MarkDown) -> None:
