@@ -74,7 +74,7 @@ async def test_words_reach_the_program_as_they_are() -> None:
 
 async def test_lines_are_told_as_they_arrive_the_last_one_without_its_end_too() -> None:
     lines: list[str] = []
-    await run(shell("echo one; printf two"), env=ENV, timeout=5, on_line=lines.append)
+    await run(shell("echo one; printf two"), env=ENV, timeout=5, on_lines=lines.extend)
     assert lines == ["one", "two"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fairlead.core.traffic import Check
 from fairlead.haproxy.commands import Row
-from fairlead.haproxy.ledger import Ledger, is_idle
+from fairlead.haproxy.ledger import Ledger, sessions_in
 from fairlead.haproxy.servers import Member
 from tests.haproxy.builders import GROUP, a_target
 
@@ -104,6 +104,6 @@ def test_a_new_process_is_looked_at_afresh() -> None:
     assert ledger.states_changed()
 
 
-def test_idle_is_who_has_no_session_anywhere() -> None:
-    assert is_idle((listener(5), server()))
-    assert not is_idle((listener(5, sessions=1), server()))
+def test_what_is_open_in_a_process_counts_to_clients_and_to_targets() -> None:
+    assert sessions_in((listener(5), server())) == 0
+    assert sessions_in((listener(5, sessions=2), server(sessions=1))) == 3

@@ -18,7 +18,7 @@ from fairlead.aiokit.polling import wait_until
 from fairlead.core.model import Listener, Rule
 from fairlead.core.traffic import Traffic
 from fairlead.errors import BalancerError, PortInUse
-from fairlead.haproxy import diary
+from fairlead.haproxy import diary, keeper
 from fairlead.haproxy.node import HaproxyNode
 from tests.haproxy.apps import WEBSOCKET_KEY, App, Load, ask, free_port
 from tests.haproxy.builders import GROUP, TOKEN, a_check, a_group, a_guest, a_routing, a_target
@@ -643,6 +643,26 @@ async def test_a_second_stack_comes_and_goes_while_requests_and_websockets_of_th
         assert len(real.pids) == 2, "the one that serves, and the one with the WebSockets"
     finally:
         for one in open_ones:
+            await one.close()
+    await real.until(lambda _: len(real.pids) == 1, "the old HAProxy gone")
+
+
+async def test_when_too_many_old_processes_have_not_left_the_one_with_the_fewest_websockets_ends(
+    real: RealWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "MOST_LEAVING", 2)
+    await two_targets(real)
+    many, few = [await WebSocket.connect(real.port) for _ in range(5)], []
+    try:
+        for number in range(4):
+            await real.balancer.configure("blog", None if number % 2 else a_guest(real.port, "blog.test"))
+            few.append(await WebSocket.connect(real.port))
+            await real.balancer.observe()
+        assert all([await one.echo() for one in many])
+        await real.until(lambda _: len(real.pids) == 3, "one that serves, and two that leave")
+        assert [await one.echo() for one in few] == [False, False, True, True]
+    finally:
+        for one in (*many, *few):
             await one.close()
     await real.until(lambda _: len(real.pids) == 1, "the old HAProxy gone")
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from fairlead.aiokit.strays import marked
 from fairlead.core.layout import Layout
 from fairlead.core.model import Release, Service, Stack
 from fairlead.errors import BuildError
-from fairlead.releases import commands
-from fairlead.releases.commands import MARKER
+from fairlead.releases import buildlog, commands
+from fairlead.releases.commands import MARKER, WIDEST
 from tests.needs import need
 from tests.releases.builders import a_builder, a_command, a_tree
 from tests.releases.test_build import Told, under
@@ -53,10 +54,10 @@ async def build(
     return await a_builder(layout, **fields).build(a_stack(service), service, known, number, told)
 
 
-async def refused(layout: Layout, service: Service, **fields: Any) -> BuildError:
+async def refused(layout: Layout, service: Service, logs: Sequence[str] = ("build.log",), **fields: Any) -> BuildError:
     with pytest.raises(BuildError) as caught:
         await build(layout, service, **fields)
-    assert under(layout.releases("demo", "web")) == ["build.log"]
+    assert under(layout.releases("demo", "web")) == list(logs)
     return caught.value
 
 
@@ -184,6 +185,31 @@ async def test_a_failed_command_is_told_with_its_last_lines_status_and_place_and
     assert lines[-1] == f"(everything it said: {layout.releases('demo', 'web')}/build.log)"
     assert "line 0\n" in Path(layout.releases("demo", "web"), "build.log").read_text()
     assert error.next_step
+
+
+async def test_a_build_that_says_more_than_anybody_reads_fills_neither_disk_nor_terminal(
+    layout: Layout, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buildlog, "LIMIT", 100_000)
+    script = "echo first; yes 0123456789 | head -c 900000; head -c 300000 /dev/zero; printf '50%%\\r100%%\\n'; exit 1"
+    told = Told()
+    problem = await refused(layout, a_service(source, a_shell(script)), told=told, logs=["build.log", "build.log.1"])
+    log = Path(layout.releases("demo", "web"), "build.log")
+    assert log.stat().st_size + Path(f"{log}.1").stat().st_size < 500_000
+    assert "exit status 1" in log.read_text()
+    assert "sh -c | first" in told
+    assert max(map(len, told)) < 4 * WIDEST + 20
+    *lines, at_length = problem.detail.splitlines()
+    assert lines[-1] == "100%"
+    assert max(map(len, lines)) < 4 * WIDEST + 20
+    assert str(log) in at_length
+
+
+@pytest.mark.parametrize("script", ['rm -rf "$PWD"', 'mv "$PWD" ../elsewhere; ln -s /tmp "$PWD"'])
+async def test_a_build_that_removes_its_own_folder_is_told_so(layout: Layout, source: Path, script: str) -> None:
+    problem = await refused(layout, a_service(source, a_shell(script)))
+    assert problem.what == "`sh -c` removed the folder that it ran in"
+    assert problem.place == "fairlead.yaml:6:14"
 
 
 async def test_a_command_that_is_not_there_is_told_so(layout: Layout, source: Path) -> None:

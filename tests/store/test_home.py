@@ -239,6 +239,19 @@ class TestLock:
             daemon.stdout.close()
 
 
+def test_the_build_user_cannot_have_a_folder_given_to_it_by_a_link_in_its_cache(layout: Layout) -> None:
+    need(os.geteuid() == 0, "only root gives folders to other users")
+    build = accounts()["build"]
+    open_home(layout, build=build).close()
+    of_root = f"{os.path.dirname(layout.home)}/of root"
+    os.mkdir(of_root, 0o700)
+    os.rmdir(layout.uv_cache)
+    os.symlink(of_root, layout.uv_cache)
+    with pytest.raises(StoreError, match="cache/uv"):
+        open_home(layout, build=build)
+    assert (os.stat(of_root).st_uid, mode(of_root)) == (0, 0o700)
+
+
 def as_nobody_if_root(home: str) -> str:
     """What `open_home` says to an ordinary user."""
     child = os.fork()

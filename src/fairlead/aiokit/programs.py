@@ -69,16 +69,17 @@ async def run(
     env: Mapping[str, str],
     timeout: float,
     user: tuple[int, int] | None = None,
-    on_line: Callable[[str], None] | None = None,
+    on_lines: Callable[[list[str]], None] | None = None,
     keep: int = OUTPUT_LIMIT,
 ) -> Finished:
     """Run `argv` to its end, at most `timeout` seconds.
 
     env is the whole environment. user: (uid, gid) to run as, without other groups; only root may ask for one. keep:
-    bytes of output that are kept. on_line gets each finished line of either stream, without its end. Files it makes are
-    readable by all (umask 022), whatever the caller's umask. FairleadError when it cannot be started at all.
+    bytes of output that are kept. on_lines gets the lines of either stream as they are finished, some at once, without
+    their ends. Files it makes are readable by all (umask 022), whatever the caller's umask. FairleadError when it
+    cannot be started at all.
     """
-    program = _Program(_start(argv, cwd, env, user), on_line, keep)
+    program = _Program(_start(argv, cwd, env, user), on_lines, keep)
     timed_out = False
     try:
         async with asyncio.timeout(timeout):
@@ -146,27 +147,29 @@ class _Kept:
 class _Lines:
     """Cuts chunks into lines for a callback; an endless line is handed over in pieces."""
 
-    def __init__(self, callback: Callable[[str], None]) -> None:
+    def __init__(self, callback: Callable[[list[str]], None]) -> None:
         self._callback = callback
         self._rest = b""
 
     def add(self, chunk: bytes) -> None:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            self._callback(line.decode(errors="replace").rstrip("\r"))
+        if lines:
+            self._callback([line.decode(errors="replace").rstrip("\r") for line in lines])
         if len(self._rest) > READ_SIZE:
             self.close()
 
     def close(self) -> None:
         if self._rest:
-            self._callback(self._rest.decode(errors="replace"))
+            self._callback([self._rest.decode(errors="replace")])
             self._rest = b""
 
 
 class _Program:
     """One running program: its group, its two pipes, and the descriptor that tells when its leader is gone."""
 
-    def __init__(self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None, keep: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], on_lines: Callable[[list[str]], None] | None, keep: int
+    ) -> None:
         self.stdout, self.both = _Kept(keep), _Kept(keep)
         self._process = process
         self._loop = asyncio.get_running_loop()
@@ -179,7 +182,7 @@ class _Program:
         self._lines = []
         for stream, kept in ((process.stdout, (self.stdout, self.both)), (process.stderr, (self.both,))):
             assert stream is not None
-            lines = _Lines(on_line) if on_line else None
+            lines = _Lines(on_lines) if on_lines else None
             if lines:
                 self._lines.append(lines)
             os.set_blocking(stream.fileno(), False)

@@ -5,8 +5,8 @@ while it starts. Out: lines in the log, in order, each once.
 
 HAProxy cannot share the log: it takes O_APPEND away from any descriptor that it is given, and then two generations
 write over each other. So the daemon copies, whenever it looks; what comes while no daemon lives waits in its file. The
-law: append only, whole lines, 0600, opened anew for each copy (so it may be moved away or shortened at any moment); a
-log that cannot be written keeps nobody from serving, and is written later.
+law: append only, whole lines while there is room, 0600, opened anew for each copy (so it may be moved away or shortened
+at any moment); a log that cannot be written keeps nobody from serving, and is written later.
 """
 
 from __future__ import annotations
@@ -50,10 +50,9 @@ class Diary:
                     return
                 file.seek(done)
                 said = file.read(AT_ONCE)
-            whole = said[: said.rfind(b"\n") + 1]
-            self._append(whole)
-            self._copied[generation] = done + len(whole)
-            self._files.write(self._files.copied(generation), str(done + len(whole)))
+            done += self._append(said[: said.rfind(b"\n") + 1])
+            self._copied[generation] = done
+            self._files.write(self._files.copied(generation), str(done))
 
     def end(self, generation: int) -> None:
         """Add the rest of one that has ended."""
@@ -76,10 +75,12 @@ class Diary:
                 self._copied[generation] = 0
         return self._copied[generation]
 
-    def _append(self, lines: bytes) -> None:
-        if lines:
-            descriptor = os.open(self._path, FLAGS, 0o600)
-            try:
-                os.write(descriptor, lines)
-            finally:
-                os.close(descriptor)
+    def _append(self, lines: bytes) -> int:
+        """How many bytes there was room for."""
+        if not lines:
+            return 0
+        descriptor = os.open(self._path, FLAGS, 0o600)
+        try:
+            return os.write(descriptor, lines)
+        finally:
+            os.close(descriptor)

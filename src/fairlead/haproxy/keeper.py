@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -35,7 +36,8 @@ END_PATIENCE = 2.0
 """Seconds between SIGTERM and SIGKILL; SIGTERM takes under a millisecond."""
 
 MOST_LEAVING = 16
-"""Processes that may stay for their open WebSockets, one a reload at most; the oldest ends when there are more."""
+"""Processes that may stay for their open WebSockets, one a reload at most and some 4 MB each. When there are more, the
+one in which the least is open ends."""
 
 STOP_PATIENCE = 1.0
 """Seconds for a leaving HAProxy to close its listeners; it takes a millisecond or two."""
@@ -269,9 +271,7 @@ class Keeper:
         with suppress(OSError):
             await asyncio.to_thread(self.files.record, process.known)
         self.leaving.append(process)
-        for oldest in self.leaving[:-MOST_LEAVING]:
-            log.warning("HAProxy (pid %d) is ended with its open connections: too many have not left", oldest.pid)
-            oldest.signal(signal.SIGTERM)
+        self._make_room()
         process.watch(lambda: self._left(process))
         process.signal(signal.SIGUSR1)
         # Only then is a listener that was given up really closed.
@@ -279,6 +279,15 @@ class Keeper:
             _stopped: bool = await wait_until(
                 process.stops, STOP_PATIENCE, "the old HAProxy to stop accepting", error=BalancerError
             )
+
+    def _make_room(self) -> None:
+        # The last to go are those that nobody could ask: the one that was told to leave just now is among them.
+        fullest_last = sorted(self.leaving, key=lambda one: math.inf if one.sessions is None else one.sessions)
+        for one in fullest_last[: max(0, len(self.leaving) - MOST_LEAVING)]:
+            if one.sessions != 0:
+                log.warning("HAProxy (pid %d) is ended with its open connections: too many have not left", one.pid)
+            one.sessions = 0
+            one.signal(signal.SIGTERM)
 
     def _left(self, process: Process) -> None:
         process.close()

@@ -121,9 +121,9 @@ def requests_in(rows: Rows) -> int:
     return sum(row.requests for row in rows if _is_listener(row))
 
 
-def is_idle(rows: Rows) -> bool:
-    """Whether no client is connected any more."""
-    return not any(row.sessions for row in rows)
+def sessions_in(rows: Rows) -> int:
+    """How much is open in one process, to clients and to targets; 0: nobody is connected any more."""
+    return sum(row.sessions for row in rows)
 
 
 def _is_listener(row: Row) -> bool:

@@ -41,8 +41,9 @@ class Process:
         self.known, self.runtime = known, runtime
         self._pidfd = pidfd
         self._watched = False
-        self.idle = False
-        """Of one that is leaving: no client is connected any more."""
+        self.sessions: int | None = None
+        """Of one that is leaving: what was open in it when it was last looked at; None: nobody has looked yet, or can.
+        """
 
     @property
     def generation(self) -> int:

@@ -19,7 +19,7 @@ from fairlead.errors import BalancerError
 from fairlead.haproxy import membership
 from fairlead.haproxy.commands import SHOW_STATE, Command, command, parse_servers_state
 from fairlead.haproxy.keeper import Keeper
-from fairlead.haproxy.ledger import Ledger, is_idle
+from fairlead.haproxy.ledger import Ledger, sessions_in
 from fairlead.haproxy.process import Process
 from fairlead.haproxy.render import servers_in
 from fairlead.haproxy.wanted import Wanted
@@ -188,7 +188,7 @@ class Upkeep:
 
     async def _look_back(self, leaving: Process) -> None:
         """Sessions and requests of one that is leaving count. It stays as long as our connection to it does."""
-        if leaving.idle:
+        if leaving.sessions == 0:
             return
         rows = None
         with suppress(OSError, BalancerError):
@@ -201,6 +201,6 @@ class Upkeep:
             self._ledger.cannot_ask(leaving.generation, servers_in(written))
             return
         self._ledger.look_back(leaving.generation, rows)
-        if is_idle(rows):
-            leaving.idle = True
+        leaving.sessions = sessions_in(rows)
+        if leaving.sessions == 0:
             leaving.runtime.close()

@@ -26,7 +26,7 @@ from fairlead.core.differences import Preview
 from fairlead.core.layout import Layout
 from fairlead.core.model import App, Release, Service, Stack
 from fairlead.errors import BuildError, FairleadError
-from fairlead.releases import misfortune
+from fairlead.releases import buildlog, misfortune
 from fairlead.releases.access import User
 from fairlead.releases.commands import Workplace, end_those_of_a_crash, run_all, variables_of
 from fairlead.releases.compare import description, reasons, recorded, write_files
@@ -212,7 +212,7 @@ class ReleaseBuilder:
 
     async def _complete(self, order: _Order, found: Survey, judged: Judged, stage: str) -> Release:
         """All that the release needs beside its source; and its description, in the stage."""
-        remove(order.log)
+        buildlog.clear(order.log)
         service, program = order.service, order.service.program
         environment = await self._environment(order, judged, f"{stage}/source")
         if service.build:
@@ -251,7 +251,7 @@ class ReleaseBuilder:
             interface=interface,
             before_traffic=service.before_traffic,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            ignored=found.ignored,
+            ignored=_still_missing(found.ignored, f"{stage}/source"),
         )
         write_files(stage, judged.reading.entries)
         write_json(f"{stage}/{DESCRIPTION}", description(service, judged, order.interpreter, release))
@@ -263,10 +263,11 @@ class ReleaseBuilder:
         cache = f"{os.path.dirname(self._layout.uv_cache)}/build"
         for folder, mode in ((os.path.dirname(cache), 0o755), (cache, 0o755), (home, 0o700)):
             make_folders(folder, mode, self._builder)
+        await to_its_end(unseal, source, self._builder)
         if self._builder is not None:
+            # Only now: another build of the same user must not exchange a file while we give them away.
             os.chown(stage, 0, self._builder[1])
             os.chmod(stage, OPEN_TO_GROUP)
-        await to_its_end(unseal, source, self._builder)
         if environment is not None:
             await asyncio.to_thread(self._environments.protect, environment)
         path = f"{environment}/bin:{self._path}" if environment else self._path
@@ -289,7 +290,7 @@ class ReleaseBuilder:
             await run_all(order.service.build, place, order.progress)
         finally:
             await to_its_end(remove, home)
-        await to_its_end(seal, source)
+        await to_its_end(seal, source, self._builder)
 
     def _app_argv(self, app: App, environment: str, runner: str, server: str) -> tuple[str, ...]:
         # As root the balancer is another user and shares the socket's group; else it is the same user.
@@ -376,6 +377,11 @@ class ReleaseBuilder:
 
     def _lock(self, stack: str, service: str) -> asyncio.Lock:
         return self._busy.setdefault((stack, service), asyncio.Lock())
+
+
+def _still_missing(ignored: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """The folders that .gitignore left out and that no build command has made again."""
+    return tuple(name for name in ignored if not os.path.lexists(f"{source}/{name}"))
 
 
 def _silent(text: str) -> None:

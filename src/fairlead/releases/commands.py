@@ -3,9 +3,9 @@
 In: the words, a folder they may write, an environment. Out: nothing, or a BuildError with the place in the file and the
 last lines. Every line they write is told as it comes and goes to the build's log. They run as the build user when we
 are root, with the network, and with a HOME that goes when they have ended. The laws: when this returns or raises, no
-process of theirs is left (they carry a mark, so a background helper that left its group is found); and the virtual
-environment is as it was, because other releases share it: its folders cannot be written, and a command that changed a
-file in it nevertheless is refused.
+process of theirs is left (they carry a mark, so a background helper that left its group is found, unless it threw away
+its parents and its environment both); and the virtual environment is as it was, because other releases share it: its
+folders cannot be written, and a command that changed a file in it nevertheless is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fairlead.aiokit import strays
@@ -25,6 +26,7 @@ from fairlead.errors import BuildError, FairleadError
 from fairlead.releases import buildlog
 from fairlead.releases.access import User
 from fairlead.releases.program import check_program
+from fairlead.releases.threads import seen_through
 from fairlead.releases.uv import passed_settings
 
 PATIENCE = 1800.0
@@ -92,7 +94,7 @@ def variables_of(
 
 async def run_all(commands: Sequence[Sequence[str]], at: Workplace, progress: Callable[[str], None]) -> None:
     """Run each; BuildError when one fails, and then none after it."""
-    before = await asyncio.to_thread(_contents, at.environment)
+    before, folder = await asyncio.to_thread(_contents, at.environment), _identity(at.source)
     for number, words in enumerate(commands, 1):
         label = label_of(words)
         progress(f"build {number} of {len(commands)}: {label}")
@@ -101,6 +103,9 @@ async def run_all(commands: Sequence[Sequence[str]], at: Workplace, progress: Ca
         finished = await _run(words, label, place, at, progress)
         buildlog.append(at.log, f"exit status {finished.status}\n\n")
         _judge(finished, label, place, at)
+        if _identity(at.source) != folder:
+            what, why = f"`{label}` removed the folder that it ran in", "the release is made of what is left there"
+            raise BuildError(what, why, "correct `build:`", place=place)
     changed = [name for name, _ in before ^ await asyncio.to_thread(_contents, at.environment)]
     if changed:
         raise _spoilt(at, sorted(changed)[0])
@@ -118,29 +123,30 @@ async def _run(
 ) -> Finished:
     check_program(words[0], source=at.source, search=at.variables["PATH"], variables={}, place=place, key="build")
 
-    def tell(line: str) -> None:
-        buildlog.append(at.log, f"{line}\n")
-        # A progress bar rewrites its line: what would be left standing counts.
-        shown = printable(line.rpartition("\r")[2]).rstrip()
-        if shown:
-            progress(f"{label} | {shown if len(shown) <= WIDEST else f'{shown[:WIDEST]}...'}")
+    def tell(lines: list[str]) -> None:
+        buildlog.append(at.log, "".join(f"{line}\n" for line in lines))
+        for shown in filter(None, map(_shown, lines)):
+            progress(f"{label} | {shown}")
 
     variables = {**at.variables, MARKER: at.mark}
     try:
-        return await run(words, cwd=at.source, env=variables, timeout=PATIENCE, user=at.user, on_line=tell)
+        return await run(words, cwd=at.source, env=variables, timeout=PATIENCE, user=at.user, on_lines=tell)
     except FairleadError as problem:
         raise BuildError(f"`{label}` cannot be run", problem.why, "correct `build:`", place=place) from problem
     finally:
         await _end_strays(at.mark)
 
 
+def _shown(line: str) -> str:
+    """A line of output as it is told; of one that a progress bar wrote again and again, what is left standing."""
+    last = line.rstrip().rpartition("\r")[2]
+    # First cut, then made harmless: a line may have any length.
+    shown = printable(last[: WIDEST + 1]).rstrip()
+    return shown if len(shown) <= WIDEST else f"{shown[:WIDEST]}..."
+
+
 async def _end_strays(mark: str) -> None:
-    ending = asyncio.ensure_future(strays.end(MARKER, mark, None, STRAYS_PATIENCE))
-    try:
-        await asyncio.shield(ending)
-    except asyncio.CancelledError:
-        await asyncio.wait({ending})
-        raise
+    await seen_through(strays.end(MARKER, mark, None, STRAYS_PATIENCE))
 
 
 async def end_those_of_a_crash(below: str) -> None:
@@ -153,12 +159,18 @@ async def end_those_of_a_crash(below: str) -> None:
             await _end_strays(mark)
 
 
+def _identity(folder: str) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = os.lstat(folder)
+        return found.st_dev, found.st_ino
+    return None
+
+
 def _judge(finished: Finished, label: str, place: str, at: Workplace) -> None:
     if finished.ok:
         return
-    output = finished.output.replace(f"{at.source}/", "")
-    lines = printable(output).rstrip().splitlines()
-    detail = "\n".join((*lines[-SHOWN_LINES:], f"(everything it said: {at.log})"))
+    lines = finished.output.replace(f"{at.source}/", "").rstrip().split("\n")[-SHOWN_LINES:]
+    detail = "\n".join((*map(_shown, lines), f"(everything it said: {at.log})"))
     mend = "correct it, then run `fairlead up` again"
     if at.environment and at.environment in finished.output and any(words in finished.output for words in REFUSED):
         mend = f"the virtual environment is shared with other releases and cannot be written by `build:`: {ELSEWHERE}"

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal, cast
 
+from fairlead.aiokit.atomic import write_atomically
 from fairlead.aiokit.programs import Finished, run
 from fairlead.core.model import App, Service
 from fairlead.errors import BuildError
@@ -31,18 +32,14 @@ SHOWN_LINES = 15
 
 def runner_copy(programs: str) -> str:
     """The runner's path under the home, readable by every user, in a folder named by its content."""
-    with open(os.path.join(os.path.dirname(__file__), "runner.py"), "rb") as file:
+    with open(os.path.join(os.path.dirname(__file__), "runner.py"), encoding="utf-8") as file:
         content = file.read()
-    folder = f"{programs}/runner-{hashlib.sha256(content).hexdigest()[:12]}"
+    folder = f"{programs}/runner-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
     path = f"{folder}/runner.py"
     if not os.path.exists(path):
+        # The builds of two stacks may come here at once: each has a temporary file of its own.
         make_folders(folder, 0o755)
-        with open(f"{path}.new", "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(f"{path}.new", 0o644)
-        os.rename(f"{path}.new", path)
+        write_atomically(path, content, 0o644)
     return path
 
 

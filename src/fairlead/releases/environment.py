@@ -135,21 +135,31 @@ class Environments:
     def _scratch_copy(self, folder: str, inputs: DependencyInputs, source: str) -> str:
         """A folder of the build user's with what uv needs of the source: installing a package writes beside its files,
         and a file that is not among the inputs must not change what they name."""
-        copy = _scratch(folder)
-        if inputs.local:
-            shutil.copytree(source, copy, symlinks=True, copy_function=shutil.copyfile)
-        for name, content in () if inputs.local else inputs.files:
-            os.makedirs(os.path.dirname(f"{copy}/{name}"), exist_ok=True)
-            with open(f"{copy}/{name}", "xb") as file:
-                file.write(content)
-        for where, names, files in os.walk(copy):
-            os.chmod(where, 0o755)  # noqa: S103 (the build user's own, for a moment)
-            for name in (*names, *files):
-                if self._builder:
-                    os.chown(os.path.join(where, name), *self._builder, follow_symlinks=False)
-        if self._builder:
-            os.chown(copy, *self._builder)
-        return copy
+        os.mkdir(_scratch(folder), 0o700)
+        descriptor = os.open(_scratch(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # By descriptor and closed to all others until the end: the folder above is the build user's, whose other
+            # programs could exchange what lies in it for a link, and so be given what the link leads to.
+            copy = f"/proc/self/fd/{descriptor}"
+            if inputs.local:
+                shutil.copytree(source, copy, symlinks=True, copy_function=shutil.copyfile, dirs_exist_ok=True)
+                os.chmod(copy, 0o700)
+            for name, content in () if inputs.local else inputs.files:
+                os.makedirs(os.path.dirname(f"{copy}/{name}"), exist_ok=True)
+                with open(f"{copy}/{name}", "xb") as file:
+                    file.write(content)
+            for where, names, files, inside in os.fwalk(".", dir_fd=descriptor):
+                if where != ".":
+                    os.fchmod(inside, 0o755)
+                for name in (*names, *files):
+                    if self._builder:
+                        os.chown(name, *self._builder, dir_fd=inside, follow_symlinks=False)
+            if self._builder:
+                os.fchown(descriptor, *self._builder)
+            os.fchmod(descriptor, 0o755)
+        finally:
+            os.close(descriptor)
+        return _scratch(folder)
 
     def sweep(self, keep: Collection[str]) -> None:
         """Remove every environment whose folder is not in `keep`, and what a crash left unfinished."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
-import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from fairlead.aiokit.trees import remove_tree
 from fairlead.releases.access import User
 
 COMPLETE = ".complete"
@@ -28,17 +28,31 @@ PASSABLE = 0o711
 
 
 def make_folders(path: str, mode: int = PASSABLE, owner: User | None = None) -> None:
-    """Make `path` with `mode`, whatever the umask, and passable folders above it; `owner` gets `path` itself."""
+    """Make `path` with `mode`, whatever the umask, and passable folders above it; `owner` gets `path` itself.
+
+    OSError when `owner` would be given what a link leads to: the folder above may be his already."""
     missing = []
     above = path
     while not os.path.isdir(above):
         missing.append(above)
         above = os.path.dirname(above)
     for folder in reversed(missing):
-        os.mkdir(folder)
-        os.chmod(folder, mode if folder == path else PASSABLE)
+        with suppress(FileExistsError):  # another build, of whatever stack, was a moment faster
+            os.mkdir(folder)
+        with _opened(folder) as descriptor:
+            os.fchmod(descriptor, mode if folder == path else PASSABLE)
     if owner is not None and os.stat(path).st_uid != owner[0]:
-        os.chown(path, *owner)
+        with _opened(path) as descriptor:
+            os.fchown(descriptor, *owner)
+
+
+@contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def is_complete(folder: str) -> bool:
@@ -85,8 +99,9 @@ def sync_tree(folder: str) -> None:
 
 def close_folders(folder: str) -> None:
     """Take the write bits off every folder of a tree, the topmost last: then a closed one is closed all the way."""
-    for where, _, _ in os.walk(folder, topdown=False):
-        os.chmod(where, READ_ONLY)
+    # By descriptor: the folder may be the build user's, who could put a link in the place of one that was listed.
+    for _, _, _, descriptor in os.fwalk(folder, topdown=False):
+        os.fchmod(descriptor, READ_ONLY)
 
 
 def is_closed(folder: str) -> bool:
@@ -105,18 +120,7 @@ def publish(stage: str, final: str) -> None:
 
 def remove(folder: str) -> None:
     """Remove a tree, read-only folders included; one that is not there is fine."""
-    if not os.path.lexists(folder):
-        return
-    if os.path.islink(folder) or not os.path.isdir(folder):
-        os.unlink(folder)
-        return
-    if os.geteuid():
-        for where, names, _ in os.walk(folder):
-            for name in [*names, "."]:
-                path = os.path.join(where, name)
-                if not os.path.islink(path):
-                    os.chmod(path, stat.S_IRWXU)
-    shutil.rmtree(folder)
+    remove_tree(folder)
 
 
 def put_aside(folder: str) -> None:

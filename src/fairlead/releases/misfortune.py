@@ -38,7 +38,7 @@ def explained(problem: BuildError, home: str) -> BuildError:
 def _full(home: str, why: str, detail: str, *, place: str = "") -> BuildError:
     left = ""
     with suppress(OSError):
-        left = f"; {shutil.disk_usage(home).free / 1e6:.0f} MB are free where {home} lies"
+        left = f"; without it {shutil.disk_usage(home).free / 1e6:.0f} MB are free where {home} lies"
     return BuildError(
         "the disk is full, so no release was made, and nothing of it is left",
         f"{why or os.strerror(errno.ENOSPC)}{left}",

@@ -8,9 +8,11 @@ with a second name is copied first: the other may lie in a cache (uv and pnpm li
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
+import tempfile
 
 from fairlead.releases.access import User
 from fairlead.releases.folders import READ_ONLY
@@ -33,8 +35,9 @@ def unseal(folder: str, owner: User | None) -> None:
         os.chown(folder, *owner)
 
 
-def seal(folder: str) -> None:
-    """Take `folder` over, for good. OSError when the disk is full."""
+def seal(folder: str, owner: User | None) -> None:
+    """Take `folder` over, for good. OSError when the disk is full, or when a file in it is neither `owner`'s nor new:
+    a second name of somebody else's, which would be shown to everybody."""
     _take(folder)
     os.chmod(folder, OPEN)
     with os.scandir(folder) as found:
@@ -43,21 +46,34 @@ def seal(folder: str) -> None:
         if entry.is_symlink():
             _take(entry.path)
         elif entry.is_dir(follow_symlinks=False):
-            seal(entry.path)
+            seal(entry.path, owner)
         elif entry.is_file(follow_symlinks=False):
-            _seal_file(entry.path)
+            _seal_file(entry.path, owner)
         else:
             os.unlink(entry.path)
     os.chmod(folder, READ_ONLY)
 
 
-def _seal_file(path: str) -> None:
+def _seal_file(path: str, owner: User | None) -> None:
     found = os.stat(path, follow_symlinks=False)
+    if owner is not None and found.st_uid != owner[0]:
+        raise PermissionError(errno.EPERM, "it belongs to another user", path)
     if found.st_nlink > 1:
-        shutil.copyfile(path, f"{path}.fairlead-copy", follow_symlinks=False)
-        os.rename(f"{path}.fairlead-copy", path)
+        _replace_by_copy(path)
     _take(path)
     os.chmod(path, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH | (found.st_mode & 0o111))
+
+
+def _replace_by_copy(path: str) -> None:
+    # A new file of a name that nobody could foresee: at one that is known a link may wait, to a file of root's.
+    descriptor, copy = tempfile.mkstemp(prefix=".fairlead-", dir=os.path.dirname(path))
+    try:
+        with open(descriptor, "wb") as target, open(path, "rb") as source:
+            shutil.copyfileobj(source, target)
+        os.rename(copy, path)
+    except BaseException:
+        os.unlink(copy)
+        raise
 
 
 def _take(path: str) -> None:

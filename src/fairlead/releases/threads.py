@@ -1,9 +1,9 @@
-"""Work in a thread that is never left behind: who is cancelled waits for it before he clears away what it touched."""
+"""Work that is never left behind: who is cancelled waits for its end before he clears away what it touched."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -12,7 +12,12 @@ T = TypeVar("T")
 
 async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """`work(...)` in a thread. Cancelled, this returns only when the work has ended, which a thread does by itself."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    return await seen_through(asyncio.to_thread(work, *args, **kwargs))
+
+
+async def seen_through(work: Awaitable[T]) -> T:
+    """What `work` returns. Cancelled, however often, this returns only when the work has ended."""
+    task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():
         try:

@@ -151,7 +151,9 @@ def _make_folders(layout: Layout, shared: bool, build: Account | None) -> None:
     _make(layout.programs, readable)
     _make(os.path.dirname(layout.stack("any")), passable)
     for folder in (os.path.dirname(layout.uv_cache), layout.uv_cache, layout.environments, layout.servers):
-        _make(folder, readable, owner=build)
+        # Beside them only we can put a link, but not in the cache: that is the build user's, who must not be given
+        # whatever a link there leads to.
+        _make(folder, readable, owner=build, follow=os.path.dirname(folder) == layout.home)
 
 
 def _make(path: str, mode: int, owner: Account | None = None, *, follow: bool = True) -> None:

@@ -11,11 +11,11 @@ and a socket made there gets the balancer's group. Called by the local engine.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
+from fairlead.aiokit.trees import remove_tree
 from fairlead.core.layout import Layout
 from fairlead.engines.about import End
 from fairlead.errors import EngineError
@@ -120,8 +120,6 @@ def _names(path: str) -> list[str]:
 
 def _remove(path: str) -> None:
     try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        pass
+        remove_tree(path)
     except OSError as problem:
         raise EngineError(f"{path} cannot be removed", f"{problem.filename}: {problem.strerror}") from problem
