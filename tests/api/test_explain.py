@@ -17,7 +17,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     async def explain(self: ScriptedSupervisor, stack: str, service: str, at: str | None = None) -> dict[str, Any]:
         seen.append((stack, service, at))
         if service == "wbe":
-            raise NotFound("stack 'shop' has no service 'wbe'", "it has web; did you mean 'web'?")
+            raise NotFound("there is no service 'wbe' in shop", "it has web; did you mean 'web'?")
         return {"answer": f"{service} has 2 of 2 healthy \udcff."}
 
     monkeypatch.setattr(ScriptedSupervisor, "explain", explain)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +15,13 @@ from urllib.parse import unquote
 import pytest
 
 from fairlead.api.wire import Exchange, quoted
+from fairlead.errors import UsageError
+from tests.needs import need
 
 pytestmark = pytest.mark.live
+
+STRANGER = 61234
+"""A user that nobody is."""
 
 
 @contextmanager
@@ -114,3 +122,67 @@ def test_text_is_quoted_so_that_it_is_read_back_and_changes_no_request(text: str
     shown = quoted(text)
     assert unquote(shown) == text
     assert not set(shown) & set(" &=/?#+\n\0")
+
+
+@contextmanager
+def a_stranger_answers(run: Path) -> Iterator[str]:
+    """Another user's server, where a run folder has its socket; its path."""
+    path = str(run / "daemon" / "api.sock")
+    (run / "daemon").mkdir(parents=True)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    ready, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgid(STRANGER)
+            os.setuid(STRANGER)
+            # Who listens is who is met, whoever bound the path.
+            listening.listen()
+            os.write(tell, b"ready")
+            connection, _ = listening.accept()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    os.close(tell)
+    try:
+        assert os.read(ready, 5) == b"ready"
+        yield path
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(ready)
+        listening.close()
+
+
+def test_another_user_who_was_first_in_tmp_is_sent_nothing(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "root, to have another user answer")
+    with a_stranger_answers(tmp_path / "fairlead-0-0123456789") as path:
+        exchange = Exchange(path, 5)
+        with pytest.raises(UsageError, match=f"it is a program of user {STRANGER}, and this is user 0"):
+            exchange.ask("POST", "/stacks", b"secret")
+        exchange.close()
+
+
+def test_a_link_of_another_users_makes_him_no_owner_of_the_home(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "root, to have another user answer")
+    own = tmp_path / "own"
+    with a_stranger_answers(own / "run"):
+        os.chown(own, STRANGER, STRANGER)
+        (tmp_path / "tmp").mkdir()
+        (tmp_path / "tmp" / "run").symlink_to(own / "run")
+        exchange = Exchange(str(tmp_path / "tmp" / "run" / "daemon" / "api.sock"), 5)
+        with pytest.raises(UsageError):
+            exchange.ask("GET", "/version", None)
+        exchange.close()
+
+
+def test_root_may_ask_the_daemon_of_another_users_home(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "root, to have another user answer")
+    with a_stranger_answers(tmp_path / "home" / "run") as path:
+        os.chown(tmp_path / "home", STRANGER, STRANGER)
+        exchange = Exchange(path, 5)
+        assert exchange.ask("GET", "/version", None) == 200
+        exchange.close()

@@ -191,6 +191,15 @@ def test_without_words_a_shell_is_meant_and_only_the_first_dashes_go() -> None:
 
 
 @pytest.mark.parametrize("command", ["exec", "run"])
+def test_an_option_behind_the_name_is_refused_before_anything_else(
+    fairlead: Fairlead, home: Layout, command: str
+) -> None:
+    shown = fairlead(command, "web", "--stack", "shop", "--", "ls")
+    assert shown.status == 2
+    assert "--stack stands where COMMAND begins" in shown.err
+
+
+@pytest.mark.parametrize("command", ["exec", "run"])
 def test_a_shell_works_on_a_terminal_with_ctrl_c_and_job_control(home: Layout, tmp_path: Path, command: str) -> None:
     need(os.access("/bin/bash", os.X_OK), "bash")
     environment = {"FAIRLEAD_HOME": home.home, "TERM": "vt100"}
@@ -272,12 +281,13 @@ def test_root_becomes_the_instances_user_and_its_terminal_cannot_be_typed_into(
     ]
 
 
-def test_root_at_another_users_daemon_becomes_that_user(home: Layout, tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [None, [0, 0], [1, 1]])
+def test_root_at_another_users_daemon_becomes_that_user_and_nobody_else(home: Layout, said: list[int] | None) -> None:
     need(os.geteuid() == 0, "root, to become another user")
     nobody = pwd.getpwnam("nobody")
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        with a_town(home, Path(folder)):
+        with a_town(home, Path(folder), user=said):
             os.chown(home.api_socket, nobody.pw_uid, nobody.pw_gid)
             shown = call(home, "exec", "web", "id", "-u")
     assert shown.stdout == f"{nobody.pw_uid}\n", shown.stderr

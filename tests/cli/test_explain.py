@@ -134,7 +134,7 @@ def test_an_unknown_service_is_answered_with_the_one_that_was_meant(fairlead: Fa
     shown = fairlead("explain", "wbe")
     assert shown.status == 2
     assert "did you mean 'web'?" in shown.err
-    refusal = Refuse(NotFound("stack 'shop' has no service 'wbe'", "it has web"), 404)
+    refusal = Refuse(NotFound("there is no service 'wbe' in shop", "it has web"), 404)
     with serving(home, {"GET /status": status_of(a_stack("shop")), "GET /stacks/shop/explain": refusal}):
         assert fairlead("explain", "wbe").status == 2
 

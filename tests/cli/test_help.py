@@ -13,8 +13,9 @@ import pytest
 
 from fairlead.cli.main import COMMANDS, fairlead
 from fairlead.cli.man_page import page
-from fairlead.cli.manual import SEE_ALSO, every_command, manual_of, with_see_also
+from fairlead.cli.manual import every_command, manual_of
 from fairlead.cli.reference import man_pages
+from fairlead.cli.see_also import SEE_ALSO, with_see_also
 from tests.needs import need
 
 EVERY = {" ".join(words): (command, context) for words, command, context in every_command(fairlead)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,19 @@ def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(
     assert shown.status == 1
     assert "fairlead.yaml cannot be written: No space left on device" in shown.err
     assert sorted(os.listdir(project)) == ["app.py", "requirements.txt"]
+
+
+@pytest.mark.parametrize("name", ["two words", "; rm -r $HOME", "-x", "a\nb\x1b[2J"])
+def test_the_next_command_names_the_folder_as_one_word_that_a_shell_reads_back(
+    fairlead: Fairlead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    a_tree(tmp_path / name, projects.FLASK)
+    monkeypatch.chdir(tmp_path)
+    shown = fairlead("init", f"./{name}")
+    assert (shown.status, "\x1b" in shown.err) == (0, False)
+    words = shlex.split(shown.err.splitlines()[-1].removeprefix("next: ").split("  |  ")[0])
+    assert words[:2] == ["fairlead", "up"]
+    assert len(words) == 3
+    assert not words[2].startswith("-")
+    if name.isprintable():
+        assert os.path.normpath(words[2]) == name

@@ -6,13 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from fairlead.cli.log_files import Choice, Filter, Follower, LogFile, Past, find
-from fairlead.cli.log_since import moment
 from fairlead.core.layout import Layout
 from fairlead.engines.about import About, End
 from tests.cli.conftest import Fairlead
@@ -190,31 +188,13 @@ def test_instances_are_merged_by_the_times_of_their_marks(fairlead: Fairlead, ho
     assert [line[-1] for line in fairlead("logs").out.splitlines()] == ["1", "2", "3", "4", "5", "6"]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("90s", NOW - 90), ("1.5m", NOW - 90), ("2h", NOW - 7200), ("1d12h", NOW - 36 * 3600), ("2w", NOW - 14 * 86400),
-     ("2027-01-15T08:00Z", NOW), ("2027-01-15T09:00:00+01:00", NOW)],
-)  # fmt: skip
-def test_a_time_is_a_span_back_or_a_date(text: str, expected: float) -> None:
-    assert moment(text, NOW) == expected
-
-
-def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC-5")
-    time.tzset()
-    try:
-        assert moment("2027-01-15T13:00", NOW) == NOW
-    finally:
-        monkeypatch.undo()
-        time.tzset()
-
-
-@pytest.mark.parametrize("text", ["", "10", "m", "10x", "-5m", "yesterday", "2026-13-01", "10 m"])
+@pytest.mark.parametrize("text", ["", "10", "m", "10x", "yesterday", "2026-13-01", "10 m", "2030-01-01"])
 def test_a_time_that_is_none_is_a_usage_error(fairlead: Fairlead, home: Layout, text: str) -> None:
     write(home, "web-1", b"a\n")
     shown = fairlead("logs", f"--since={text}")
     assert (shown.status, shown.out) == (2, "")
-    assert "neither a span like 10m" in shown.err
+    assert f"error: --since {text!r}" in shown.err
+    assert "next: " in shown.err
 
 
 def test_grep_shows_the_last_lines_that_match(fairlead: Fairlead, home: Layout) -> None:
@@ -228,7 +208,7 @@ def test_a_bad_pattern_is_a_usage_error(fairlead: Fairlead, home: Layout) -> Non
     write(home, "web-1", b"a\n")
     shown = fairlead("logs", "--grep", "a(")
     assert (shown.status, shown.out) == (2, "")
-    assert "'a(' is not a regular expression" in shown.err
+    assert "--grep 'a(' is no regular expression" in shown.err
 
 
 def test_logs_of_one_release(fairlead: Fairlead, home: Layout) -> None:

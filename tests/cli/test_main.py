@@ -228,3 +228,13 @@ def test_a_next_step_is_a_bare_command_or_a_sentence_with_a_capital_and_a_full_s
             assert not step.endswith("."), step
         else:
             assert (step[0].isupper(), step[-1]) == (True, "."), step
+
+
+def test_an_answer_that_lacks_what_is_looked_for_is_an_error_and_no_traceback_of_python(
+    fairlead: Fairlead, home: Layout
+) -> None:
+    with serving(home, {"GET /status": {"daemon": "\x1b[2J"}}):
+        shown = fairlead("status")
+    assert (shown.status, shown.out) == (1, "")
+    assert shown.err.startswith("error: the command failed by a fault of fairlead: KeyError: 'stacks'\n")
+    assert "next: If `fairlead daemon status` shows another version" in shown.err

@@ -33,6 +33,10 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("10m", "2026-11-21T09:20:15.000Z"),
         ("-10m", "2026-11-21T09:20:15.000Z"),
         ("1h30m", "2026-11-21T08:00:15.000Z"),
+        ("90s", "2026-11-21T09:28:45.000Z"),
+        ("1.5m", "2026-11-21T09:28:45.000Z"),
+        ("1d12h", "2026-11-19T21:30:15.000Z"),
+        ("2w", "2026-11-07T09:30:15.000Z"),
         ("2d", "2026-11-19T09:30:15.000Z"),
         ("0s", "2026-11-21T09:30:15.000Z"),
         ("2026-11-21T09:02:00Z", "2026-11-21T09:02:00.000Z"),
@@ -46,7 +50,9 @@ def test_each_way_to_write_a_moment(text: str, means: str) -> None:
     assert stamp(moment(text, NOW)) == means
 
 
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "10:61", "10", "m", "10 m", "2026-13-01", "-", "9" * 30 + "d"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "25:00", "10:61", "10", "m", "10 m", "2026-13-01", "-", "9" * 30 + "d", "10x", "1.m", ".5h"]
+)
 def test_what_is_no_moment_is_refused_with_the_forms_there_are(text: str) -> None:
     with pytest.raises(UsageError, match="is no moment") as caught:
         moment(text, NOW)

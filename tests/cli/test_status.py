@@ -73,11 +73,11 @@ def test_an_unhealthy_instance_is_shown_with_reason_description_and_explanation(
 
 
 def test_a_stack_can_be_named_and_one_that_is_not_there_is_exit_2(fairlead: Fairlead, home: Layout) -> None:
-    refusal = Refuse(NotFound("no stack 'shop'", "there are: host-date"), 404)
+    refusal = Refuse(NotFound("there is no stack 'shop'", "this home has host-date"), 404)
     with serving(home, {"GET /status": refusal}) as daemon:
         shown = fairlead("status", "shop")
     assert daemon.asked[-1].query["stack"] == "shop"
-    assert (shown.status, shown.err) == (2, "error: no stack 'shop': there are: host-date\n")
+    assert (shown.status, shown.err) == (2, "error: there is no stack 'shop': this home has host-date\n")
 
 
 def test_what_others_wrote_cannot_speak_to_the_terminal(fairlead: Fairlead, home: Layout) -> None:
@@ -214,15 +214,15 @@ def test_watch_without_a_terminal_prints_once_per_change(home: Layout) -> None:
 
 CONTRACT = {
     "": {"stacks", "balancer", "daemon"},
-    "stack": {"name", "engine", "listeners", "services", "resources", "jobs", "unenforced"},
+    "stack": {"name", "engine", "listeners", "services", "resources", "jobs", "unenforced", "alarms"},
     "listener": {"url", "protocol", "port"},
     "service": {"name", "release", "serves", "desired", "declared", "min", "max", "instances"},
     "instance": {
         *("id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone"),
         *("drained", "protected", "condemned"),
     },
-    "node": {"pid", "version", "state"},
-    "daemon": {"pid", "version"},
+    "node": {"pid", "version", "state", "problem"},
+    "daemon": {"pid", "version", "recording"},
 }
 """Every key, by level. None is ever taken away."""
 

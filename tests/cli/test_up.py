@@ -151,6 +151,17 @@ def test_a_daemon_that_dies_in_the_middle_is_asked_again(fairlead: Fairlead, hom
     assert daemon.paths_asked() == ["POST /stacks", "POST /stacks"]
 
 
+def test_what_can_never_be_read_by_the_daemon_is_refused_before_it_is_asked(fairlead: Fairlead, project: Path) -> None:
+    os.mkfifo(project / "pipe")
+    shown = fairlead("up", "pipe")
+    assert (shown.status, "pipe is not a regular file\nnext: Give" in shown.err) == (2, True)
+    folder = os.fsdecode(b"no\xff")
+    os.mkdir(project / folder)
+    (project / folder / "fairlead.yaml").write_text("name: x")
+    shown = fairlead("up", folder)
+    assert (shown.status, "its path is not UTF-8\nnext: Give" in shown.err) == (2, True)
+
+
 @pytest.mark.live
 def test_ctrl_c_gives_the_change_up_waits_and_exits_130(home: Layout, project: Path) -> None:
     began, cancelled = threading.Event(), threading.Event()

@@ -9,6 +9,7 @@ import pytest
 
 from fairlead.control.supervisor import Supervisor, UpRequest
 from fairlead.core.processes import Outcome
+from fairlead.core.traffic import Routing
 from fairlead.engines.fake.script import Script
 from fairlead.errors import DeploymentFailed, NotFound, UsageError
 
@@ -78,6 +79,38 @@ async def test_an_up_says_which_sizes_are_not_the_files(town: Town) -> None:
     assert (await town.up(daemon))["by_hand"] == []
 
 
+async def test_a_deployment_that_fails_goes_back_to_the_size_set_by_hand(town: Town) -> None:
+    daemon = await running(town)
+    await daemon.scale("shop", "web", 4, silent)
+    town.scripts["2"] = Script(answers_after=9.0, exits_after=0.1, outcome=Outcome(exit_status=3))
+    town.write(version=2, instances=3)
+    with pytest.raises(DeploymentFailed):
+        await town.up(daemon)
+    await town.until("it to be whole again", lambda: len(town.serving()) == 4)
+    town.write(instances=3)
+    await town.up(daemon)
+    town.write(instances=2)
+    await town.up(daemon)
+    await town.until("the file to hold again", lambda: len(town.serving()) == len(town.living()) == 2)
+
+
+async def test_a_size_set_while_an_up_tells_the_balancer_is_not_lost(town: Town) -> None:
+    daemon = await running(town)
+    configure, scaling = town.balancer.configure, list[asyncio.Task[dict[str, Any]]]()
+
+    async def slow(stack: str, routing: Routing | None) -> None:
+        await configure(stack, routing)
+        if not scaling:
+            scaling.append(asyncio.create_task(daemon.scale("shop", "web", 3, silent)))
+            await asyncio.sleep(0.1)
+
+    town.balancer.configure = slow  # type: ignore[method-assign]
+    town.write(version=2)
+    await town.up(daemon)
+    assert (await scaling[0])["text"] == "web has 3 instances"
+    assert len(town.serving()) == 3
+
+
 async def test_it_outlives_the_daemon(town: Town) -> None:
     daemon = await running(town)
     await daemon.scale("shop", "web", 3, silent)
@@ -105,6 +138,25 @@ async def test_nonsense_sizes_and_unknown_names_are_refused(town: Town) -> None:
         await daemon.scale("shop", "wbe", 2, silent)
     with pytest.raises(NotFound):
         await daemon.scale("elsewhere", "web", 2, silent)
+
+
+async def test_an_up_with_nothing_to_change_waits_until_what_should_run_does(town: Town) -> None:
+    daemon = await running(town)
+    await town.bury(daemon)
+    town.reboot()
+    town.scripts["1"] = Script(answers_after=5.0)
+    again = await town.daemon()
+    assert not (await town.up(again))["changed"]
+    assert len(town.serving()) == 2
+    assert "nothing to change; waiting: web has 0 of 2 healthy" in town.told
+
+
+async def test_it_waits_no_longer_than_a_start_may_take(town: Town) -> None:
+    daemon = await running(town)
+    town.ill.update({"web-1", "web-2", "web-3", "web-4", "web-5", "web-6", "web-7", "web-8"})
+    await asyncio.sleep(1)
+    with pytest.raises(DeploymentFailed, match="shop is as the file says, and not healthy: web has 0 of 2 healthy"):
+        await town.up(daemon)
 
 
 # Restart
@@ -194,6 +246,15 @@ async def test_the_last_one_that_serves_is_drained_only_by_force(town: Town) -> 
     await town.until("nobody", lambda: town.balancer.members["shop.web", "web-2"].target.mode == "draining")
 
 
+async def test_of_two_that_are_drained_at_once_one_goes_on_serving(town: Town) -> None:
+    daemon = await running(town)
+    drains = [daemon.drain("shop", "web-1"), daemon.drain("shop", "web-2")]
+    first, second = await asyncio.gather(*drains, return_exceptions=True)
+    assert isinstance(first, dict)
+    assert isinstance(second, UsageError)
+    await town.until("it to be out", lambda: town.serving() == ["web-2"])
+
+
 async def test_terminating_replaces_first(town: Town) -> None:
     daemon = await running(town)
     ending = asyncio.create_task(daemon.terminate("shop", "web-1", progress=silent))
@@ -236,6 +297,41 @@ async def test_services_start_in_order_and_are_prepared_first(town: Town) -> Non
     assert town.living() == ["api-1", "queue-1", "web-1", "web-2"]
     launched = [name for _, verb, _, name in town.engine.calls if verb == "launch"]
     assert launched.index("api.before-1") < launched.index("api-1") < launched.index("web-1")
+
+
+async def test_a_down_while_a_failed_deployment_is_explained_is_not_lost(town: Town) -> None:
+    daemon = await running(town)
+    downs: list[asyncio.Task[dict[str, Any]]] = []
+
+    async def diagnose(stack: str, instance: str, address: str) -> str:
+        downs.append(asyncio.create_task(daemon.down("shop", silent)))
+        await asyncio.sleep(0.5)
+        return "nothing listens there"
+
+    town.engine.diagnose = diagnose  # type: ignore[method-assign]
+    town.scripts["2"] = Script(answers_after=1000.0)
+    town.write(version=2, grace="5s")
+    with pytest.raises(DeploymentFailed):
+        await town.up(daemon)
+    await town.until("all to be gone", lambda: town.living() == [])
+    assert (await downs[0])["text"] == "shop is down"
+
+
+async def test_a_defect_in_housekeeping_is_told_and_does_not_end_it(town: Town) -> None:
+    daemon = await running(town)
+    rounds: list[int] = []
+
+    async def tend() -> None:
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise ValueError("a defect")
+
+    town.engine.tend = tend  # type: ignore[method-assign]
+    await asyncio.sleep(30)
+    assert len(rounds) > 2
+    assert [one["text"] for one in daemon.events(None, 100, 0) if one["kind"] == "problem"] == [
+        "housekeeping: ValueError: a defect"
+    ]
 
 
 async def test_a_preparation_that_fails_ends_the_up_with_its_place_and_its_log(town: Town) -> None:

@@ -9,6 +9,7 @@ import math
 import pytest
 
 from fairlead.control.supervisor import UpRequest
+from fairlead.core.model import Listener
 from fairlead.core.processes import Outcome
 from fairlead.core.traffic import BalancerReport
 from fairlead.engines.base import LaunchOrder
@@ -242,6 +243,47 @@ async def test_a_failed_change_of_port_keeps_the_old_one(town: Town) -> None:
     with pytest.raises(DeploymentFailed):
         await town.up(daemon)
     await town.until("the old port", lambda: set(town.balancer.ports) == {("127.0.0.1", 8080)})
+
+
+async def test_while_a_deployment_may_go_back_nobody_gets_its_old_port(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    old, new = ("127.0.0.1", 8080), ("127.0.0.1", 9090)
+    town.scripts["2"] = Script(answers_after=20.0)
+    town.write(version=2, port=9090)
+    up = asyncio.create_task(town.up(daemon))
+    await town.until("the new port", lambda: new in town.balancer.ports)
+    await asyncio.sleep(1)
+    with pytest.raises(PortInUse):
+        await town.balancer.reserve("other", (Listener(port=8080, default="web"),))
+    await town.bury(daemon)
+    up.cancel()
+    town.balancer.ports_lost()
+    await town.daemon()
+    assert set(town.balancer.ports) == {old, new}
+    await town.until("the old port to be free", lambda: set(town.balancer.ports) == {new})
+
+
+async def test_an_old_port_that_was_taken_meanwhile_is_told_until_it_can_be_had_again(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.scripts["2"] = Script(answers_after=1000.0)
+    town.write(version=2, port=9090, grace="5s")
+    up = asyncio.create_task(town.up(daemon))
+    await town.until("the new port", lambda: ("127.0.0.1", 9090) in town.balancer.ports)
+    await asyncio.sleep(1)
+    for _ in range(10):
+        town.balancer.fail("configure", PortInUse("port 8080 on 127.0.0.1 is taken", "nginx, pid 7, has it"))
+    with pytest.raises(DeploymentFailed):
+        await up
+    await asyncio.sleep(3)
+    shown = (await daemon.status("shop", explain=True))["stacks"][0]["listeners"][0]
+    assert shown["explanation"] == "port 8080 on 127.0.0.1 is taken: nginx, pid 7, has it"
+    assert town.kinds().count("problem") == 1
+    await town.until("the old port", lambda: set(town.balancer.ports) == {("127.0.0.1", 8080)})
+    await town.until("it to be told", lambda: "listening" in town.kinds())
+    shown = (await daemon.status("shop", explain=True))["stacks"][0]["listeners"][0]
+    assert shown["explanation"] == ""
 
 
 async def test_cancel_on_a_first_up_leaves_nothing_and_later_the_old_release(town: Town) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from fairlead.control.supervisor import Machine, Supervisor, UpRequest
 from fairlead.core.alarms import Delivery
 from fairlead.core.differences import Preview
+from fairlead.core.fingerprint import fields_hash
 from fairlead.core.launch import Surroundings
 from fairlead.core.layout import layout_of
 from fairlead.core.model import Command, Release, Service, Stack
@@ -102,7 +103,8 @@ class FakeBuilder:
         pass
 
     def _fingerprint(self, service: Service) -> str:
-        return repr((sorted(service.environment.items()), service.serves, service.before_traffic))
+        fields = (sorted(service.environment.items()), service.serves, service.before_traffic)
+        return fields_hash({"service": fields})
 
     def prune(self, stack: str, service: str, keep: Collection[int]) -> None:
         pass

@@ -147,6 +147,13 @@ def test_one_that_is_to_go_at_once_does_not_wait_for_its_replacement() -> None:
     assert kinds(decide(wish, seen(wish, condemned, serving(2)), LATER).actions) == ["Launch", "Retire"]
 
 
+def test_nor_does_it_while_a_deployment_replaces_it() -> None:
+    wish = a_wish(a_revision(web=2), deployment=a_deployment(), previous=a_revision())
+    condemned = marked(serving(1), condemned="terminated by hand", at_once=True)
+    world = seen(wish, condemned, serving(2), starting(3, release=2, launched_at=LATER))
+    assert Retire(instance="web-1", reason="terminated by hand") in decide(wish, world, LATER).actions
+
+
 def test_one_that_goes_with_its_place_is_not_replaced() -> None:
     wish = a_wish(scaled={"web": Scaled(desired=1, declared=2)})
     condemned = marked(serving(1), condemned="terminated by hand")

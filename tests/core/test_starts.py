@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from fairlead.core.desired import Scaled
 from fairlead.core.health import target_health
 from fairlead.core.model import HealthCheck, Release
-from fairlead.core.observed import Instance, Observed
+from fairlead.core.observed import Instance, Observed, StartHistory
 from fairlead.core.plan import Action, Admit, Deregister, GiveUp, Launch, Retire, StartRun, Succeed
 from fairlead.core.processes import Outcome, Process
 from fairlead.core.reconcile import WORKER_START, decide, waiting
@@ -137,6 +138,25 @@ def test_while_a_release_may_not_start_yet_lost_instances_of_the_old_one_are_rep
     assert [(one.instance, one.release) for one in plan.actions if isinstance(one, Launch)] == [("web-3", 1)]
 
 
+def test_while_a_release_is_prepared_the_old_one_is_looked_after_as_ever() -> None:
+    condemned = replace(serving(1), record=replace(serving(1).record, condemned="terminated by hand", at_once=True))
+    plan = decide(WISH, replace(observed(a_run()), instances=(condemned, serving(2))), LATER)
+    assert [(type(one).__name__, getattr(one, "instance", "")) for one in plan.actions] == [
+        ("Launch", "web-3"),
+        ("Retire", "web-1"),
+    ]
+    fewer = replace(WISH, scaled={"web": Scaled(desired=1, declared=2)})
+    plan = decide(fewer, observed(a_run()), LATER)
+    assert [type(one).__name__ for one in plan.actions] == ["Retire"]
+
+
+def test_while_a_release_is_prepared_the_old_one_is_started_again_with_back_off() -> None:
+    failed = StartHistory(service="web", release=1, failures=4, last_failed_at=LATER - 1.0)
+    plan = decide(WISH, replace(observed(a_run()), instances=(serving(1),), starts=(failed,)), LATER)
+    assert plan.actions == ()
+    assert plan.wake_at == LATER + 7.0
+
+
 def test_a_deployment_is_not_over_while_a_service_waits() -> None:
     wish = a_wish(a_revision(CHAIN), deployment=a_deployment())
     sick = seen(wish, starting(1, service="api", launched_at=LATER))
@@ -210,6 +230,11 @@ def test_the_next_up_tries_again_what_failed_and_does_not_repeat_what_succeeded(
     assert [type(action) for action in failed.actions] == [StartRun]
     done = decide(again, observed(a_run(outcome=Outcome(exit_status=0))), LATER)
     assert launched(done.actions) == ["web-3", "web-4"]
+
+
+def test_a_preparation_that_still_runs_is_waited_for_though_an_earlier_deployment_began_it() -> None:
+    again = replace(WISH, deployment=a_deployment(3, began_at=90.0))
+    assert decide(again, observed(a_run()), LATER).actions == ()
 
 
 def test_without_a_deployment_nothing_is_prepared_again() -> None:

@@ -219,12 +219,15 @@ def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
 
 def test_names_of_files_and_routes_cannot_become_syntax_or_reach_the_terminal(tmp_path: Path) -> None:
     files = {
-        "evil\n# name: x\n- {}\x1b[31m.py": "from flask import Flask\nmade = Flask('x')\n@made.get('/health\\n: \"x')\ndef f(): ...",
+        "app.py": "from flask import Flask\napp = Flask('x')",
+        "evil\n# name: x\n- {}\x1b[31m.py": "from flask import Blueprint\nmade = Blueprint('x', 'x')\n"
+        "@made.get('/health\\n- \"x')\ndef f(): ...",
         "requirements.txt": "flask",
     }
     a_tree(tmp_path, files)
     found = text(draft_of(str(tmp_path)))
     assert "\x1b" not in found
+    assert "evil" in found
     assert list(yaml.safe_load(found)) == ["name", "services"]
 
 
@@ -256,7 +259,7 @@ def test_a_folder_with_nothing_to_serve_says_what_is_looked_for(tmp_path: Path) 
 def test_a_project_one_folder_down_is_pointed_to(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         draft_of(str(a_tree(tmp_path, {"site/package.json": '{"scripts": {"start": "node x.js"}}'})))
-    assert caught.value.next_step.startswith("Look one folder down: fairlead init site.")
+    assert caught.value.next_step.startswith(f"fairlead init {tmp_path}/site, one folder down, or ")
 
 
 def test_an_app_that_brings_its_own_server_is_told_to_be_a_command(tmp_path: Path) -> None:
@@ -319,3 +322,54 @@ def test_django_traps_are_said(tmp_path: Path) -> None:
         "MEDIA_ROOT is below BASE_DIR",
     ):
         assert words in said
+
+
+@pytest.mark.parametrize(
+    ("function", "framework"),
+    [
+        ("def application(environ, start_response):\n    ...\n", "WSGI"),
+        ("async def application(scope, receive, send):\n    ...\n", "ASGI"),
+    ],
+)
+def test_a_plain_function_is_an_app_too(tmp_path: Path, function: str, framework: str) -> None:
+    found = written(tmp_path, {"serve.py": function}, name="shop")
+    assert f"the {framework} app in serve.py, line 1" in unwrapped(found)
+    assert "not even" not in found
+    assert web(tmp_path, {}, name="shop").program == App(target="serve:application")
+
+
+def test_a_function_of_another_name_or_another_kind_is_no_app(tmp_path: Path) -> None:
+    functions = "def not_found(environ, start_response): ...\ndef app(scope, receive, send): ...\n"
+    with pytest.raises(UsageError, match="nothing to serve"):
+        written(tmp_path, {"serve.py": functions})
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "told"),
+    [
+        ("app.py", "app = Flask(\n", "app.py is no valid Python (line 1: '(' was never closed)"),
+        ("my-app.py", "from flask import Flask\napp = Flask(__name__)\n", "rename the file"),
+    ],
+)
+def test_why_a_file_was_passed_over_is_told(tmp_path: Path, file: str, source: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        written(tmp_path, {file: source})
+    assert told in caught.value.detail
+
+
+def test_a_path_that_a_request_must_escape_is_escaped(tmp_path: Path) -> None:
+    app = "from flask import Flask\napp = Flask(__name__)\n@app.get('/größe 5%')\ndef size(): ...\n"
+    assert "path: /gr%C3%B6%C3%9Fe%205%25\n" in written(tmp_path, {"app.py": app}).replace('"', "")
+    assert web(tmp_path, {}, name="shop")
+
+
+def test_a_command_of_the_procfile_that_cannot_be_used_is_told_as_that(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the Procfile cannot be used: the command .* cannot be split") as caught:
+        written(tmp_path, {"Procfile": "web: python 'unterminated\n"})
+    assert "--command" in caught.value.next_step
+
+
+def test_the_folder_below_that_could_be_meant_is_named_so_that_it_can_be_pasted(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        written(tmp_path, {"two words/package.json": "{}"})
+    assert caught.value.next_step.startswith(f"fairlead init '{tmp_path}/two words', ")

@@ -59,24 +59,39 @@ class Soak:
     size: int = 4
     version: int = 1
 
-    # Faults
+    # Faults: each returns when it was noticed, so that there is one at a time.
 
     async def kill_instance(self) -> None:
-        os.killpg(group_of(self.victim()), signal.SIGKILL)
+        await self.befall(lambda pid: os.killpg(group_of(pid), signal.SIGKILL))
 
     async def kill_program(self) -> None:
-        os.kill(self.victim(), signal.SIGKILL)
+        await self.befall(lambda pid: os.kill(pid, signal.SIGKILL))
 
     async def freeze_instance(self) -> None:
-        os.kill(self.victim(), signal.SIGSTOP)
+        await self.befall(lambda pid: os.kill(pid, signal.SIGSTOP))
 
     async def kill_haproxy(self) -> None:
-        if (pid := self.house.balancer_pid()) is not None:
-            os.kill(pid, signal.SIGKILL)
+        await self.befall_the(self.house.balancer_pid)
 
     async def kill_daemon(self) -> None:
-        if (pid := self.house.daemon_pid()) is not None:
-            os.kill(pid, signal.SIGKILL)
+        await self.befall_the(self.house.daemon_pid)
+
+    async def befall(self, how: Callable[[int], None]) -> None:
+        """One instance, until it is gone."""
+        victim = self.chance.choice(self.house.healthy("soak"))
+        how(int(victim["pid"]))
+
+        def is_gone() -> bool:
+            return victim["id"] not in [one["id"] for one in self.house.instances("soak")]
+
+        await self.house.until(f"{victim['id']} to be gone", is_gone, RECOVERY)
+
+    async def befall_the(self, pid_of: Callable[[], int | None]) -> None:
+        """HAProxy or the daemon, until there is another."""
+        before = pid_of()
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        await self.house.until("another process", lambda: pid_of() not in (None, before), RECOVERY)
 
     # Operations
 
@@ -95,9 +110,6 @@ class Soak:
     async def another_stack(self) -> None:
         await self.house.do("up", str(self.folder.parent / "guest"))
         await self.house.do("down", "guest")
-
-    def victim(self) -> int:
-        return int(self.chance.choice(self.house.healthy("soak"))["pid"])
 
     def well(self) -> bool:
         shown = self.house.instances("soak")
@@ -207,8 +219,8 @@ async def _rest(soak: Soak) -> None:
 
 def _judge(soak: Soak, middle: Holdings, end: Holdings) -> None:
     report = soak.load.report()
-    told = json.dumps({"faults": soak.told, "sent": report.sent, "lost": soak.lost, "errors": report.errors})
-    print(f"soak: {told}\nsoak: middle {middle}\nsoak: end    {end}", file=sys.stderr)
+    told = json.dumps({"faults": soak.told, "sent": report.sent, "lost": soak.lost})
+    print(f"soak: {told}\n{report}\nsoak: middle {middle}\nsoak: end    {end}", file=sys.stderr)
     assert not [kind for kind in report.errors if "refused" in kind], report
     assert soak.lost["kill_haproxy"] <= INSIDE_A_KILLED_HAPROXY * soak.told["kill_haproxy"], told
     assert not +Counter({name: count for name, count in soak.lost.items() if name != "kill_haproxy"}), told

@@ -207,6 +207,15 @@ class TestJournal:
         assert 100 <= len(kept) < 100 + 256
         assert 50 <= len(store.decisions(None, 1000)) < 50 + 256
 
+    def test_decisions_of_huge_stacks_are_fewer(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("fairlead.store.journal.ROOM", 400_000)
+        for _ in range(600):
+            store.add_decision(DAY, "shop", "x" * 2000, "[]")
+        assert 199 <= len(store.decisions(None, 1000)) < 200 + 256
+        for _ in range(600):
+            store.add_decision(DAY, "shop", "x" * 100_000, "[]")
+        assert 100 <= len(store.decisions(None, 1000)) < 100 + 256
+
     def test_decisions_are_found_by_the_moment_until_which_they_were_made(self, store: Store) -> None:
         for second in range(5):
             store.add_decision(f"2026-11-21T10:00:0{second}.000Z", "shop", str(second), "[]")

@@ -1,16 +1,21 @@
 """One HTTP request over a Unix socket, by the standard library's `http.client`: what `client` sends and reads.
 
 In: a method, a target and a body. Out: a status, and the answer's bytes, line by line as they come or all at once.
-OSError: the connection failed, or ended in the middle; ValueError: the answer is no HTTP.
+OSError: the connection failed, or ended in the middle; ValueError: the answer is no HTTP; UsageError: somebody else
+than the home's daemon is listening.
 """
 
 from __future__ import annotations
 
 import http.client
+import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
+
+from fairlead.errors import UsageError
 
 
 def quoted(text: str) -> str:
@@ -64,6 +69,25 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+        _refuse_stranger(self.sock, self._path)
+
+
+def _refuse_stranger(connected: socket.socket, path: str) -> None:
+    """The run folder may lie in /tmp, where anybody can be first: he would be sent secrets, and say what is to be run.
+
+    Whom to believe: root and ourselves; and root, at another user's home, its owner, in whose folder the run folder
+    lies. UsageError for anybody else."""
+    _, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    us = os.geteuid()
+    # HOME/run/daemon/api.sock, by its text: `..` would follow a link that a stranger made.
+    home = os.path.dirname(os.path.dirname(os.path.dirname(path)))
+    if uid in (0, us) or (us == 0 and uid == os.stat(home).st_uid):
+        return
+    raise UsageError(
+        f"what answers on {path} is not to be trusted",
+        f"it is a program of user {uid}, and this is user {us}",
+        "Remove that folder, or choose another home with --home.",
+    )
 
 
 @contextmanager

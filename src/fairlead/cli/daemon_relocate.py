@@ -55,12 +55,12 @@ def command(session: Session) -> int:
         finally:
             store.close()
         # Forgotten first, then removed: what a crash leaves in between is only in the way of nobody.
-        for pattern in (layout.environments, layout.servers, f"{escape(layout.home)}/stacks/*/releases", layout.run):
-            for folder in glob(pattern) if "*" in pattern else [pattern]:
-                shutil.rmtree(folder, ignore_errors=True)
+        releases = glob(f"{escape(layout.home)}/stacks/*/releases")
+        for folder in (layout.environments, layout.servers, *releases, layout.run):
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         home.close()
     output.note(f"this home is at {output.cell(layout.home)}; what was built at its old place is removed")
     if files:
-        output.next_commands(*(f"fairlead up {output.cell(os.path.dirname(path))}" for path in files))
+        output.next_commands(*(f"fairlead up {output.word(os.path.dirname(path))}" for path in files))
     return 0

@@ -51,7 +51,7 @@ def command(session: Session, as_json: bool) -> int:
     for name, value in _lines(session.home, found):
         output.data(f"{name:<10}{output.cell(value)}")
     for number, start in enumerate(starts):
-        output.data(f"{'' if number else 'starts':<10}{output.cell(start['at'])}  {output.cell(start['text'])}")
+        output.data(f"{'' if number else 'starts':<10}{output.moment(start['at'])}  {output.cell(start['text'])}")
     if found["version"] != __version__:
         output.note(f"this command is fairlead {__version__}")
         output.next_commands("fairlead daemon upgrade")
@@ -94,7 +94,7 @@ def _lines(home: str, found: dict[str, Any]) -> list[tuple[str, str]]:
         ("kept by", kept),
     ]
     if found["since"]:
-        lines.append(("since", f"{found['since']} ({output.duration(found['up_seconds'])})"))
+        lines.append(("since", f"{output.moment(found['since'])} ({output.duration(found['up_seconds'])})"))
     if found["memory_bytes"]:
         lines.append(("memory", f"{found['memory_bytes'] / 2**20:.0f} MB"))
     return lines

@@ -34,6 +34,11 @@ def _the_file(path: str, command: str) -> tuple[str, str]:
     file = os.path.abspath(os.path.expanduser(path))
     if os.path.isdir(file):
         file = os.path.join(file, FILE)
+    if not _is_utf8(file):
+        raise UsageError(f"{file} cannot be used", "its path is not UTF-8", "Give the file or folder another name.")
+    if os.path.exists(file) and not os.path.isfile(file) and not os.path.isdir(file):
+        # A pipe would wait for its writer, and the daemon, which reads it too, would get nothing.
+        raise UsageError(f"{file} is not a regular file", "", f"Give `{command}` a {FILE} that lies on the disk.")
     try:
         with open(file, encoding="utf-8", errors="replace") as opened:
             return file, opened.read()
@@ -64,6 +69,11 @@ def _dotenv_beside(file: str) -> str:
 def _mentioned(text: str) -> dict[str, str]:
     found = {name: os.environ[name] for name in env_names(text) if name in os.environ}
     for name, value in found.items():
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if not _is_utf8(value):
             raise UsageError(f"the variable {name} cannot be used", "its value is not UTF-8")
     return found
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether the system's bytes were all characters; what were none has Python written as surrogates."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -92,9 +92,7 @@ def _show(found: list[dict[str, Any]], as_json: bool, last: int) -> int:
 
 def line(event: dict[str, Any]) -> str:
     """`2026-11-21 10:02:11Z  shop/web-1   launched   why`."""
-    at = output.cell(event["at"]).replace("T", " ")
-    moment = at[:19] + ("Z" if len(at) >= 19 else "")
     who = "/".join(output.cell(event[key]) for key in ("stack", "instance") if event.get(key))
     if event.get("service") and not event.get("instance"):
         who = f"{who}/{output.cell(event['service'])}"
-    return f"{moment}  {who:<20}  {output.cell(event['kind']):<20}  {output.cell(event['text'])}"
+    return f"{output.moment(event['at'])}  {who:<20}  {output.cell(event['kind']):<20}  {output.cell(event['text'])}"

@@ -49,13 +49,14 @@ def command(session: Session, name: str, words: tuple[str, ...], stack: str | No
       126  COMMAND cannot be run
       127  COMMAND is not there
     """
+    wanted = words_or_shell(words)
     client = session.running()
     meant = session.stack(client, stack)
     instance = _instance(client.status(meant)["stacks"][0], name)
     place = place_of(client.entry(meant, instance=instance), session.layout)
     if instance != name:
         output.note(f"in {output.cell(instance)}")
-    become(place, words_or_shell(words))
+    become(place, wanted)
 
 
 def _instance(stack: dict[str, Any], name: str) -> str:

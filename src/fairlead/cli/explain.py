@@ -26,8 +26,8 @@ _STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 @click.option(
     "--at",
     metavar="TIME",
-    help="A moment of the past: 10:02 or 10:02:30 (local time), 2026-11-21T10:02:00Z, 10m (minutes ago; also s, h, d). "
-    "Default: now.",
+    help="A moment of the past: 10:02 or 10:02:30 (local time), 2026-11-21T10:02:00Z, 10m (minutes ago; also s, h, d, "
+    "w). Default: now.",
 )
 @stack_option
 @json_option

@@ -19,7 +19,8 @@ from fairlead.cli.options import home_option
 @home_option
 def command(path: str, name: str | None, program: str | None, probe: bool, to_stdout: bool) -> None:
     """Write a commented fairlead.yaml into the folder PATH (default: here), from what it finds there: a Procfile,
-    Django, the app object or factory of Flask, FastAPI, Starlette and others, or a package.json.
+    Django, the app object or factory of Flask, FastAPI, Starlette and others, a plain WSGI or ASGI function, or a
+    package.json.
 
     The files are read and nothing of them is run, unless --probe asks for it: then the app is started once, in the
     project's own environment (.venv, or the active one). Each key says whether it was found or assumed, and the file
@@ -66,5 +67,5 @@ def command(path: str, name: str | None, program: str | None, probe: bool, to_st
         output.data(text.rstrip("\n"))
         return
     output.data(output.cell(place.write(text, folder)))
-    where = "" if folder == os.getcwd() else f" {os.path.relpath(folder)}"
+    where = "" if folder == os.getcwd() else f" {output.word(os.path.relpath(folder))}"
     output.next_commands(f"fairlead up{where}", f"fairlead plan{where}")

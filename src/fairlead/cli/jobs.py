@@ -172,10 +172,10 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         output.cell(job["job"]),
         output.cell(job["service"]),
         output.cell(job["schedule"]),
-        _moment(last["started_at"]) if last else "never",
+        output.moment(last["started_at"]) if last else "never",
         _took(last) if last else "-",
         output.cell(last["outcome"]) if last else "-",
-        _moment(job["next"]) if job["next"] else "never",
+        output.moment(job["next"]) if job["next"] else "never",
     )
 
 
@@ -188,11 +188,6 @@ def _took(run: dict[str, Any]) -> str:
     if seconds is None:
         return "?"
     return f"{seconds:.1f}s" if seconds < 10 else output.duration(seconds)
-
-
-def _moment(text: Any) -> str:
-    """`2026-11-21 03:00:00Z`."""
-    return f"{output.cell(text)[:19].replace('T', ' ')}Z"
 
 
 def _age(text: Any, now: datetime) -> str:

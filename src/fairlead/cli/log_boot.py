@@ -60,7 +60,7 @@ class Boot:
         if about is None:
             rows.append(("started", "by a fairlead that did not note when, as whom and what"))
         else:
-            rows.append(("started", f"{about.started_at[:19].replace('T', ' ')}Z as {_user(about.user[0])}"))
+            rows.append(("started", f"{output.moment(about.started_at)} as {_user(about.user[0])}"))
             rows.append(("program", shlex.join(about.argv)))
         rows.append(("ended", self._end()))
         if self.why:

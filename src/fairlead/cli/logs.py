@@ -14,7 +14,7 @@ import click
 
 from fairlead.cli import output
 from fairlead.cli.log_files import Choice, Filter, Follower, Line, LogFile, Past, every, find
-from fairlead.cli.log_since import pattern, since
+from fairlead.cli.moments import moment
 from fairlead.cli.names import complete_instance, complete_job, complete_service
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session, choose_stack, stack_here
@@ -31,6 +31,21 @@ LINES = 50
 """Lines of each log, when nothing says how many."""
 
 
+def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """What --since says, as seconds since 1970."""
+    if value is None:
+        return None
+    return moment(value, datetime.fromtimestamp(time.time(), UTC), "--since").timestamp()
+
+
+def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+    """What --grep says, compiled."""
+    try:
+        return None if value is None else re.compile(value)
+    except (re.error, RecursionError, OverflowError) as problem:
+        raise UsageError(f"--grep {value!r} is no regular expression", str(problem)) from problem
+
+
 @click.command("logs", short_help="What instances print.")
 @click.argument("service", required=False, metavar="[SERVICE]", shell_complete=complete_service)
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C; new instances are picked up.")
@@ -43,9 +58,9 @@ LINES = 50
 @click.option("--job", metavar="NAME", shell_complete=complete_job, help="The runs of this job instead.")
 @click.option("--release", metavar="N", type=click.IntRange(1), help="Only instances of this release.")
 @click.option(
-    "--since", "begin", metavar="TIME", callback=since, help="Only lines since then: 10m, 2h, 2026-11-21T10:00."
+    "--since", "begin", metavar="TIME", callback=_since, help="Only lines since then: 10m, 2h, 10:02, 2026-11-21T10:00."
 )
-@click.option("--grep", metavar="PATTERN", callback=pattern, help="Only lines that match this regular expression.")
+@click.option("--grep", metavar="PATTERN", callback=_pattern, help="Only lines that match this regular expression.")
 @click.option("--lines", "-n", metavar="N", type=click.IntRange(0), help="Of each log. Default: 50; with --since, all.")
 @click.option(
     "--boot", metavar="[ID]", is_flag=False, flag_value="", help="How a start went; without ID the last failed."
@@ -214,7 +229,7 @@ def _show(
         printer.show(line)
         printed = True
     if not printed and not follow:
-        output.note("no line of it is meant by what was asked for")
+        output.note("no line matches what was asked for")
     followers = {log.instance: Follower(log, past.end) for log, past in pasts.items()}
     known = {*followers} | (known or set())
     try:

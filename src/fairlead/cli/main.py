@@ -16,8 +16,8 @@ import click
 
 from fairlead import __version__
 from fairlead.cli import output
-from fairlead.cli.manual import with_see_also
 from fairlead.cli.options import home_option
+from fairlead.cli.see_also import with_see_also
 from fairlead.cli.session import Session
 from fairlead.errors import FairleadError, UsageError
 
@@ -137,6 +137,21 @@ def run(arguments: list[str]) -> int:
             output.error(FairleadError("the output cannot be written", why))
             _forget_output()
         return 1
+    except Exception as error:
+        output.error(_unforeseen(error))
+        return 1
+
+
+def _unforeseen(error: Exception) -> FairleadError:
+    """A mistake of fairlead, or an answer of a daemon of another version that lacks what this one looks for."""
+    from traceback import format_exc
+
+    return FairleadError(
+        "the command failed by a fault of fairlead",
+        f"{type(error).__name__}: {error}",
+        "If `fairlead daemon status` shows another version, `fairlead daemon upgrade` helps; else report these lines.",
+        detail=format_exc().strip(),
+    )
 
 
 def _nobody_reads() -> int:

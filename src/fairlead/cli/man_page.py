@@ -10,7 +10,8 @@ import re
 import click
 
 from fairlead import __version__
-from fairlead.cli.manual import SEE_ALSO, Manual, manual_of
+from fairlead.cli.manual import Manual, manual_of
+from fairlead.cli.see_also import SEE_ALSO
 
 
 def page(words: tuple[str, ...], command: click.Command, context: click.Context) -> str:

@@ -13,28 +13,6 @@ from inspect import cleandoc
 
 import click
 
-SEE_ALSO = {
-    "init": ("up", "plan", "schema"),
-    "up": ("plan", "status", "check", "down"),
-    "plan": ("up", "schema"),
-    "down": ("up", "status", "daemon"),
-    "status": ("explain", "events", "logs"),
-    "scale": ("status", "instance", "explain"),
-    "restart": ("up", "status", "instance"),
-    "instance": ("status", "exec", "explain"),
-    "logs": ("events", "status", "explain"),
-    "events": ("explain", "logs", "status"),
-    "explain": ("status", "events", "logs"),
-    "check": ("status", "events"),
-    "exec": ("run", "instance", "logs"),
-    "run": ("exec", "jobs"),
-    "jobs": ("run", "logs", "status"),
-    "schema": ("init", "plan"),
-    "completion": ("status",),
-    "daemon": ("up", "down", "status"),
-}
-"""Command -> the commands that are read next."""
-
 EVERYWHERE = {2, 130, 141}
 """Statuses that any command may end with (`fairlead --help`): a wrong command line, Ctrl-C, a reader that left."""
 
@@ -65,15 +43,6 @@ def manual_of(command: click.Command) -> Manual:
         elif not text.startswith("See also: "):
             paragraphs.append((text, kept))
     return Manual(command.get_short_help_str(200).rstrip("."), tuple(paragraphs), tuple(examples), tuple(statuses))
-
-
-def with_see_also(name: str, epilog: str | None) -> str:
-    """A command's epilog, ending with what to see also; unchanged when it does already."""
-    text = cleandoc(epilog or "")
-    line = f"See also: {', '.join(f'fairlead {other}' for other in SEE_ALSO.get(name, ()))}"
-    if name not in SEE_ALSO or text.endswith(line):
-        return text
-    return f"{text}\n\n{line}" if text else line
 
 
 def every_command(root: click.Group) -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]:

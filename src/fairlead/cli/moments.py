@@ -1,8 +1,8 @@
 """Moments as people write them, and as they are shown: local time, with the zone.
 
 In: `2026-11-21T10:02:00Z`, `2026-11-21 10:02` (local), `10:02[:30]` (local: the last time that the clock showed it),
-`10m` or `-10m` (ago; `s`, `m`, `h`, `d`, also `1h30m`). Out: a datetime in UTC. Called by commands that ask about the
-past.
+`10m` or `-10m` (ago; `s`, `m`, `h`, `d`, `w`, also `1h30m` and `1.5h`). Out: a datetime in UTC. Called by commands that
+ask about the past.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from datetime import UTC, datetime, time, timedelta
 
 from fairlead.errors import UsageError
 
-_AGO = re.compile(r"-?((?:\d+[smhd])+)")
-_PART = re.compile(r"(\d+)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AGO = re.compile(r"-?((?:\d+(?:\.\d+)?[smhdw])+)")
+_PART = re.compile(r"([\d.]+)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 FORMS = "10:02, 10:02:30, 2026-11-21T10:02:00Z, 10m (ago), 1h30m"
 
@@ -55,7 +55,7 @@ def _ago(text: str, now: datetime) -> datetime | None:
     whole = _AGO.fullmatch(text)
     if whole is None:
         return None
-    return now - timedelta(seconds=sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(whole[1])))
+    return now - timedelta(seconds=sum(float(count) * _SECONDS[unit] for count, unit in _PART.findall(whole[1])))
 
 
 def _clock(text: str, now: datetime) -> datetime | None:

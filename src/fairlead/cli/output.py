@@ -47,6 +47,13 @@ def cell(value: Any) -> str:
     return printable(str(value)).replace("\n", " ").replace("\t", " ")
 
 
+def word(path: str) -> str:
+    """A path as one word of a command that is shown to be run: a shell reads it back, and no option comes of it."""
+    from shlex import quote
+
+    return quote(cell(f"./{path}" if path.startswith("-") else path))
+
+
 def data(text: str) -> None:
     print(text)
 
@@ -83,6 +90,12 @@ def error(problem: FairleadError) -> None:
         note(f"  {line if len(line) <= WIDEST else f'{line[:WIDEST]}... ({len(line)} characters)'}")
     if problem.next_step:
         note(f"{paint('next:', 'bold', on=colour)} {printable(problem.next_step)}")
+
+
+def moment(at: Any) -> str:
+    """A stamp in UTC (ISO 8601) as tables show it: `2026-11-21 10:02:11Z`."""
+    text = cell(at)
+    return f"{text[:19].replace('T', ' ')}Z" if len(text) >= 19 else text
 
 
 def duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from fairlead.cli import output
 from fairlead.cli.keystrokes import forbid_forged_keystrokes
 from fairlead.core.layout import Layout
-from fairlead.errors import FairleadError
+from fairlead.errors import FairleadError, UsageError
 
 NOT_FOUND, NOT_RUN = 127, 126
 """Exit statuses of a shell for a program that is not there, and for one that cannot be run."""
@@ -45,13 +45,12 @@ class Place:
 
 
 def place_of(entry: Mapping[str, Any], layout: Layout) -> Place:
-    """The place that the daemon describes. Root who asks another user's daemon becomes that user."""
+    """The place that the daemon describes. Root who asks another user's daemon becomes that user, whatever it says."""
     user = (int(entry["user"][0]), int(entry["user"][1])) if entry.get("user") else None
     if os.geteuid() != 0:
         user = None
-    elif user is None:
-        owner = os.stat(layout.api_socket)
-        user = (owner.st_uid, owner.st_gid) if owner.st_uid != 0 else None
+    elif (owner := os.stat(layout.api_socket)).st_uid != 0:
+        user = (owner.st_uid, owner.st_gid)
     environment = {str(name): str(value) for name, value in entry["environment"].items()}
     # The one thing that only who sits at the terminal knows; without it no editor or pager works.
     if "TERM" not in environment and "TERM" in os.environ and os.isatty(0):
@@ -60,7 +59,16 @@ def place_of(entry: Mapping[str, Any], layout: Layout) -> Place:
 
 
 def words_or_shell(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The user's words without the `--` before them; a shell when there are none."""
+    """The user's words without the `--` before them; a shell when there are none.
+
+    UsageError: they begin with an option, which was meant for fairlead.
+    """
+    if words and words[0].startswith("-") and words[0] != "--":
+        raise UsageError(
+            f"{words[0]} stands where COMMAND begins",
+            "what follows the name is COMMAND's",
+            "Put options of fairlead before the name; a COMMAND that begins with a dash goes behind `--`.",
+        )
     given = words[1:] if words[:1] == ("--",) else words
     if given:
         return given

@@ -80,7 +80,7 @@ def _show(answer: dict[str, Any], path: str) -> None:
     for line in output.not_enforced(answer["unenforced"], answer.get("engine") or ""):
         output.data(f"  {line}")
     if answer["changed"]:
-        output.next_commands("fairlead up" if path == "." else f"fairlead up {output.cell(path)}")
+        output.next_commands("fairlead up" if path == "." else f"fairlead up {output.word(path)}")
     else:
         output.next_commands("fairlead status")
 

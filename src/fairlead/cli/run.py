@@ -8,11 +8,11 @@ its environment.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 
 import click
 
+from fairlead.aiokit.trees import remove_tree
 from fairlead.cli import foreground, output
 from fairlead.cli.exec import AS_IT_IS
 from fairlead.cli.names import complete_service
@@ -52,10 +52,10 @@ def command(session: Session, service: str, words: tuple[str, ...], stack: str |
       126  COMMAND cannot be run
       127  COMMAND is not there
     """
+    wanted = words_or_shell(words)
     client = session.running()
     entry = client.entry(session.stack(client, stack), service=service)
     place = place_of(entry, session.layout).without(MARKER)
-    wanted = words_or_shell(words)
     if not _is_ours(place, session.layout):
         with foreground.held():
             return foreground.run(lambda: begin_or_say(place, wanted))
@@ -66,8 +66,9 @@ def command(session: Session, service: str, words: tuple[str, ...], stack: str |
                 os.chown(home, *place.user)
             return foreground.run(lambda: begin_or_say(place.with_home(home), wanted))
         finally:
-            shutil.rmtree(home, ignore_errors=True)
-            if os.path.exists(home):
+            try:
+                remove_tree(home)
+            except OSError:
                 output.note(f"note: {home} cannot be removed")
 
 

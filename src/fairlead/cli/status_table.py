@@ -27,6 +27,8 @@ def table(answer: dict[str, Any], now: datetime, *, colour: bool) -> list[str]:
             lines.append(f"  {cell(node['problem'])}")
     daemon = answer["daemon"]
     lines.append(f"daemon: fairlead {cell(daemon['version'])}, {_pid(daemon)}" if daemon else "daemon: none")
+    if daemon and not daemon.get("recording", True):
+        lines.append("  the disk is full: healing goes on, events and decisions are not recorded")
     return lines
 
 

@@ -23,7 +23,7 @@ from fairlead.core.observed import InstanceRecord
 from fairlead.core.processes import Outcome
 from fairlead.core.traffic import Routing, Target
 from fairlead.engines.base import Engine, LaunchOrder
-from fairlead.errors import EngineError, NotFound
+from fairlead.errors import EngineError, NotFound, PortInUse
 from fairlead.haproxy.base import Balancer
 from fairlead.store.database import Store
 
@@ -49,6 +49,8 @@ class Applier:
         self._runs = runs
         self.configured: Routing | None = None
         """The routing that the balancer last accepted for this stack."""
+        self.refused = ""
+        """Why it cannot listen where the stack wants it to: set while another stack, or program, has a port."""
 
     @singledispatchmethod
     async def apply(self, action: plans.Action) -> None:
@@ -56,8 +58,20 @@ class Applier:
 
     @apply.register
     async def _(self, action: plans.Configure) -> None:
-        await self._balancer.configure(self._stack, action.routing)
-        self.configured = action.routing
+        try:
+            await self._balancer.configure(self._stack, action.routing)
+        except PortInUse as error:
+            self.refused = str(error)
+            raise
+        self.accepted(action.routing)
+
+    def accepted(self, routing: Routing | None) -> None:
+        """The balancer does that now."""
+        self.configured, self.refused = routing, ""
+
+    async def let_go_of_way_back(self) -> None:
+        """A deployment has succeeded: ports that were kept for going back (`keep_way_back`) are free again."""
+        await self._balancer.configure(self._stack, self.configured)
 
     @apply.register
     async def _(self, action: plans.Launch) -> None:

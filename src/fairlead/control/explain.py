@@ -231,7 +231,7 @@ def _no_such_service(wanted: StackRecord, observed: Observed, service: str) -> N
     likely = get_close_matches(service, sorted(names), n=1)
     meant = f"; did you mean '{likely[0]}'?" if likely else ""
     has = f"it has {', '.join(sorted(names))}{meant}" if names else "it has none"
-    return NotFound(f"stack '{wanted.name}' has no service '{service}'", has, "fairlead status")
+    return NotFound(f"there is no service '{service}' in {wanted.name}", has, "fairlead status")
 
 
 def _nothing_kept(stack: str, service: str, until: str | None, first: str | None) -> NotFound:

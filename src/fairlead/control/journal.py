@@ -50,9 +50,10 @@ class Journal:
         self._tell(stack, "step", text, service, "")
 
     def decision(self, wanted: StackRecord, observed: Observed, plan: Plan, now: float) -> None:
-        """Keep a plan that is not empty, with the snapshot it judged."""
+        """Keep a plan that is not empty, with the snapshot it judged. Thousands are kept, of stacks that are gone too,
+        and copied when the schema changes: nothing secret is in them."""
         snapshot = (
-            f'{{"now":{now!r},"wanted":{_STACK_RECORD.dump_json(wanted).decode()},'
+            f'{{"now":{now!r},"wanted":{_STACK_RECORD.dump_json(wanted.without_secrets()).decode()},'
             f'"observed":{_OBSERVED.dump_json(observed).decode()}}}'
         )
         chosen = [{"action": type(action).__name__, **_fields(action)} for action in plan.actions]

@@ -13,7 +13,8 @@ from fairlead.core.model import HealthCheck
 from fairlead.core.observed import Instance, InstanceRecord, Observed
 from fairlead.core.processes import Process
 from fairlead.core.reconcile import service_of
-from fairlead.core.traffic import BalancerReport, Routing, TargetReport
+from fairlead.core.routing import unheard
+from fairlead.core.traffic import BalancerReport, MissingListener, Routing, TargetReport
 from fairlead.engines.base import Engine
 from fairlead.haproxy.base import Balancer
 from fairlead.store.database import Store
@@ -33,16 +34,24 @@ class Observer:
         self._unhealthy_at: dict[str, float] = {}
         self._told: dict[str, TargetHealth] = {}
 
-    async def observe(self, wanted: StackRecord, configured: Routing | None) -> Observed:
+    async def observe(self, wanted: StackRecord, configured: Routing | None, refused: str = "") -> Observed:
         """The stack now. The outside is read first, the store last: a record is written before its act, so what is seen
-        outside and not in the store is nobody's."""
+        outside and not in the store is nobody's. refused: why the balancer could not take over from `configured`, or
+        ""."""
         sightings = {seen.id: seen.process for seen in await self._engine.observe() if seen.stack == self._stack}
         report = await self._balancer.observe()
         await self._weigh(wanted)
-        return self._judge(wanted, configured, sightings, report)
+        missing = tuple(one for one in report.missing if one.stack == self._stack)
+        missing += unheard(wanted, configured, refused)
+        return self._judge(wanted, configured, sightings, report, missing)
 
     def _judge(
-        self, wanted: StackRecord, configured: Routing | None, sightings: dict[str, Process], report: BalancerReport
+        self,
+        wanted: StackRecord,
+        configured: Routing | None,
+        sightings: dict[str, Process],
+        report: BalancerReport,
+        missing: tuple[MissingListener, ...],
     ) -> Observed:
         now = self._clock.now()
         targets = {(target.group, target.id): target for target in report.targets}
@@ -62,10 +71,9 @@ class Observer:
                 )
             )
         ran, due = self._runs.observe(sightings, wanted)
-        deployment = wanted.deployment
+        deployment = wanted.under_way
         # Another boot's seconds say nothing now: they would hide every failed start of this one.
-        runs = deployment is not None and deployment.status == "in_progress" and deployment.boot == self._clock.boot
-        began = deployment.began_at if deployment and runs else 0.0
+        began = deployment.began_at if deployment and deployment.boot == self._clock.boot else 0.0
         services = wanted.desired.stack.services
         return Observed(
             instances=tuple(instances),
@@ -75,10 +83,8 @@ class Observer:
             balancer_known=report.known,
             routing=configured,
             starts=tuple(
-                self._store.start_history(
-                    self._stack, service.name, wanted.desired.releases[service.name].number, self._clock.boot, began
-                )
-                for service in services
+                self._store.start_history(self._stack, name, number, self._clock.boot, began)
+                for name, number in _releases(wanted)
             ),
             next_numbers=tuple(
                 (service.name, self._store.next_number(self._stack, service.name)) for service in services
@@ -86,7 +92,7 @@ class Observer:
             boot=self._clock.boot,
             runs=ran,
             due=due,
-            missing=tuple(one for one in report.missing if one.stack == self._stack),
+            missing=missing,
         )
 
     async def _weigh(self, wanted: StackRecord) -> None:
@@ -148,3 +154,9 @@ class Observer:
                 changed.append((instance, health, clause))
         self._told = now_told
         return changed
+
+
+def _releases(wanted: StackRecord) -> list[tuple[str, int]]:
+    """Of which releases instances may be launched: of the wanted ones, and of those that serve until these do."""
+    revisions = [revision for revision in (wanted.desired, wanted.previous) if revision]
+    return list(dict.fromkeys((name, one.number) for revision in revisions for name, one in revision.releases.items()))

@@ -80,13 +80,22 @@ class Operations:
         others = [
             seen.record.id
             for seen in observed.instances
-            if seen.record.service == found.service and seen.record.id != instance and serving(seen)
+            if seen.record.service == found.service
+            and seen.record.id != instance
+            and seen.record.state == "in_service"
+            and not seen.record.drained  # perhaps a moment ago, and the balancer does not know yet
+            and serving(seen)
         ]
         if not others and not force:
+            away = [
+                one.id for one in self._store.instances(record.name) if one.service == found.service and one.drained
+            ]
+            desired = record.sized(_service(record, found.service)).desired
+            more = f"fairlead instance return {away[0]}" if away else f"fairlead scale {found.service} {desired + 1}"
             raise UsageError(
                 f"{instance} is the only one that serves {found.service}",
                 "without it every request would fail",
-                f"fairlead scale {found.service} 2, or use --force",
+                f"{more}, or use --force",
             )
         self._mark(replace(found, drained=True), "drained", f"{instance} drained by hand: it gets no new request")
         return f"{instance} gets no new request; `fairlead instance return {instance}` gives them back"
@@ -211,8 +220,9 @@ def _ended(observed: Observed, service: str, instance: str) -> str:
 
 def _refuse_failures(observed: Observed, service: str, what: str) -> None:
     """DeploymentFailed when new instances of the service cannot start."""
-    history = next((one for one in observed.starts if one.service == service), None)
-    if history is not None and history.failures >= FAILED_STARTS:
+    failing = [one for one in observed.starts if one.service == service and one.failures >= FAILED_STARTS]
+    if failing:
+        history = failing[0]
         raise DeploymentFailed(
             what,
             f"{history.failures} ended before their first passed health check; the last one {history.last_outcome}",

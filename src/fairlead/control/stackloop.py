@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from fairlead.control.alarms import Alarms
@@ -23,8 +24,10 @@ from fairlead.core.desired import Deployment, StackRecord
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.plan import Action, GiveUp, Plan, Remove, Succeed
 from fairlead.core.reconcile import decide
+from fairlead.core.routing import way_back
 from fairlead.engines.base import Engine
-from fairlead.errors import FairleadError, NotFound
+from fairlead.errors import BalancerError, FairleadError, NotFound
+from fairlead.haproxy.base import Balancer
 from fairlead.store.database import Store
 
 log = logging.getLogger("fairlead")
@@ -78,6 +81,10 @@ class StackLoop:
         """Something happened: look now."""
         self._awake.set()
 
+    async def observe(self, wanted: StackRecord) -> Observed:
+        """The stack now, for a decision or for showing it."""
+        return await self.observer.observe(wanted, self.applier.configured, self.applier.refused)
+
     async def deployment_over(self, number: int) -> Deployment:
         """Wait for the end of deployment `number`; returns at once when it is over."""
         record = self._store.stack(self.name)
@@ -123,7 +130,7 @@ class StackLoop:
         if wanted is None:
             self._leave()
             return Plan(), False
-        observed = await self.observer.observe(wanted, self.applier.configured)
+        observed = await self.observe(wanted)
         if self._store.stack(self.name) != wanted:
             return Plan(), True  # it changed while we looked: judge what is wanted now
         now = self._clock.now()
@@ -184,6 +191,8 @@ class StackLoop:
         match action:
             case Succeed():
                 self._succeed(wanted)
+                if way_back(wanted):
+                    await self.applier.let_go_of_way_back()
             case GiveUp():
                 await self._give_up(wanted, observed, action)
             case Remove():
@@ -215,7 +224,7 @@ class StackLoop:
         if wanted.deployment is None:
             return
         deployment = replace(wanted.deployment, status="successful")
-        record = replace(wanted, previous=None, deployment=deployment)
+        record = replace(wanted, previous=None, deployment=deployment, scaled=wanted.by_hand())
         self._store.save_stack(record)
         took = self._clock.now() - deployment.began_at if deployment.boot == self._clock.boot else None
         after = f" after {took:.1f} s" if took is not None else ""
@@ -239,6 +248,8 @@ class StackLoop:
         if ignored:
             clauses.append(f"(.gitignore left out of the release: {', '.join(ignored)})")
         tail = self._engine.log_tail(self.name, action.instance, 20) if action.instance else ""
+        if self._store.stack(self.name) != wanted:
+            return  # it was taken down, for example, while we looked: the next cycle judges anew
         self.fail(wanted, reason="; ".join(clauses), place=place, detail=tail)
 
     async def _why_silent(self, wanted: StackRecord, observed: Observed, instance: Instance) -> list[str]:
@@ -271,7 +282,7 @@ class StackLoop:
     def _report(self, error: Exception) -> None:
         """Once for each new error, not once a second."""
         text = str(error) if isinstance(error, FairleadError) else f"{type(error).__name__}: {error}"
-        if text != self._last_error:
+        if text not in (self._last_error, self.applier.refused):  # a refusal is told as what is missing
             if not isinstance(error, FairleadError):
                 log.exception("%s: the loop will try again", self.name)
             self._journal.event(self.name, "problem", text)
@@ -283,6 +294,14 @@ class StackLoop:
                 await self._awake.wait()
         except TimeoutError:
             pass
+
+
+async def keep_way_back(balancer: Balancer, wanted: StackRecord) -> None:
+    """The ports that a deployment goes back to stay the stack's own, closed, until it is over. One that cannot be had
+    is told when it is needed."""
+    if listeners := way_back(wanted):
+        with suppress(BalancerError):
+            await balancer.reserve(wanted.name, listeners)
 
 
 def _about(action: Action) -> str:
@@ -301,7 +320,7 @@ def _is_busy(wanted: StackRecord, observed: Observed) -> bool:
     return (
         not observed.balancer_known
         or wanted.wanted == "down"
-        or (wanted.deployment is not None and wanted.deployment.status == "in_progress")
+        or wanted.under_way is not None
         or any(instance.record.state != "in_service" for instance in observed.instances)
         or bool(runs.live(observed.runs))
     )

@@ -9,34 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fairlead.aiokit.tasks import Tasks
 from fairlead.control.alarms import Alarms
-from fairlead.control.applier import Applier, targets_of
-from fairlead.control.clock import Clock
-from fairlead.control.delivery import Courier
+from fairlead.control.applier import targets_of
 from fairlead.control.explain import explain_past, explain_present
 from fairlead.control.journal import Journal, Progress
-from fairlead.control.observer import Observer
+from fairlead.control.loops import Loops, Machine
 from fairlead.control.operations import Operations
-from fairlead.control.ports import Builder
 from fairlead.control.previews import Previews
-from fairlead.control.runs import Runs, shown_jobs, shown_run, shown_run_with_log
-from fairlead.control.stackloop import StackLoop
+from fairlead.control.runs import shown_jobs, shown_run, shown_run_with_log
+from fairlead.control.stackloop import StackLoop, keep_way_back
 from fairlead.control.ups import UpRequest, Ups
 from fairlead.control.view import check_facts, stack_status
 from fairlead.core.desired import StackRecord
-from fairlead.core.launch import Surroundings
-from fairlead.core.layout import Layout
 from fairlead.core.observed import Observed
 from fairlead.core.routing import routing_of
 from fairlead.core.traffic import Routing, Target, Traffic
-from fairlead.engines.base import Engine
 from fairlead.errors import FairleadError, NotFound
-from fairlead.haproxy.base import Balancer
-from fairlead.store.database import Store
 
 __all__ = ["Machine", "Progress", "Supervisor", "UpRequest"]
 
@@ -52,38 +44,19 @@ DOWN_DEADLINE = 4 * 3600.0 + 60
 """Seconds `down` may take at most: more than the longest delays that a file may ask for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """The daemon's collaborators, built by `wiring`."""
-
-    store: Store
-    engine: Engine
-    balancer: Balancer
-    builder: Builder
-    clock: Clock
-    layout: Layout
-    around: Surroundings
-    courier: Courier
-    """Who brings what alarms have to tell."""
-    version: str
-    pid: int
-    app_user: tuple[int, int] | None = None
-    """(uid, gid) that instances run as when fairlead is root."""
-
-
 class Supervisor:
     """One for the daemon. `start` first, `close` last; every other method may be called at any time in between."""
 
     def __init__(self, machine: Machine) -> None:
         self._m = machine
         self.journal = Journal(machine.store, machine.clock)
-        self._loops: dict[str, StackLoop] = {}
         self._tasks = Tasks("supervisor", self._failed)
         m = machine
         self._alarms = Alarms(m.store, self.journal, m.clock, m.courier)
-        self._ups = Ups(m.store, m.balancer, m.builder, m.clock, self.journal, self._loop_for)
+        self._loops = loops = Loops(machine, self.journal, self._alarms, self._tasks)
+        self._ups = Ups(m.store, m.balancer, m.builder, m.clock, self.journal, loops.of)
         self._previews = Previews(m.store, m.builder)
-        self._operations = Operations(m.store, m.engine, self.journal, m.layout, m.around, m.app_user, self._loop_for)
+        self._operations = Operations(m.store, m.engine, self.journal, m.layout, m.around, m.app_user, loops.of)
 
     async def start(self) -> None:
         """Adopt what lives, end what nobody wants, hand the balancer all it should do, and let the loops run."""
@@ -100,19 +73,19 @@ class Supervisor:
         for record in records:
             live = m.store.instances(record.name)
             routing = routing_of(record, {instance.service for instance in live if instance.serves}, None)
-            loop = self._make_loop(record.name)
-            loop.applier.configured = routing
+            self._loops.add(record.name).applier.accepted(routing)
             if routing:
                 routings.append(routing)
                 mine = [instance for instance in live if instance.boot == m.clock.boot]
                 targets += targets_of(record, tuple(mine))
         await m.balancer.start(Traffic(routings=tuple(routings), targets=tuple(targets)))
+        for record in records:
+            await keep_way_back(m.balancer, record)
         m.engine.on_change(self.wake)
         m.balancer.on_change(self.wake)
         self.journal.event("", "daemon_started", f"daemon {m.version} started (pid {m.pid}), {len(records)} stacks")
         self._alarms.start(names)
-        for loop in self._loops.values():
-            self._run(loop)
+        self._loops.run_all()
         self._tasks.spawn("housekeeping", self._keep_house())
 
     async def _keep_house(self) -> None:
@@ -126,6 +99,10 @@ class Supervisor:
                 await self._m.engine.tend()
             except FairleadError as error:
                 problems.add(f"housekeeping: {error}")
+            except Exception as error:
+                # Logs must not grow for ever because of a defect: it is told, and tried again.
+                log.exception("housekeeping")
+                problems.add(f"housekeeping: {type(error).__name__}: {error}")
             for problem in sorted(problems - told):
                 self.journal.event("", "problem", problem)
             told = problems
@@ -133,8 +110,7 @@ class Supervisor:
 
     def wake(self) -> None:
         """Something outside changed: all loops look now."""
-        for loop in self._loops.values():
-            loop.wake()
+        self._loops.wake()
 
     def loop(self, stack: str) -> StackLoop:
         """The running loop of a stack: for benchmarks, which turn it by hand. KeyError: no such stack."""
@@ -157,8 +133,8 @@ class Supervisor:
             raise self._no_such_stack(stack)
         shown = []
         for record in records:
-            loop = self._loop_for(record.name)
-            observed = await loop.observer.observe(record, loop.applier.configured)
+            loop = self._loops.of(record.name)
+            observed = await loop.observe(record)
             healths = loop.observer.health(record, observed)
             alarms = self._alarms.shown(record.name)
             shown.append(stack_status(record, observed, healths, alarms, self._m.clock.now(), explain=explain))
@@ -167,7 +143,7 @@ class Supervisor:
             {"pid": node.pid, "version": node.version, "state": node.state, "problem": node.problem}
             for node in report.nodes
         ]
-        daemon = {"pid": self._m.pid, "version": self._m.version}
+        daemon = {"pid": self._m.pid, "version": self._m.version, "recording": self._m.store.recording}
         return {"stacks": shown, "balancer": {"nodes": nodes}, "daemon": daemon}
 
     async def up(self, request: UpRequest, progress: Progress) -> dict[str, Any]:
@@ -183,8 +159,8 @@ class Supervisor:
             return {"stack": stack, "cancelled": False, "text": "another one is under way, and goes on"}
         cancelled = await self._ups.cancel(stack, who)
         record = self._m.store.stack(stack)
-        if record and record.deployment and record.deployment.status == "in_progress":
-            self._loop_for(stack).fail(record, reason="cancelled")
+        if record and record.under_way:
+            self._loops.of(stack).fail(record, reason="cancelled")
             cancelled = True
         record = self._m.store.stack(stack)
         if record and record.wanted == "down":
@@ -228,8 +204,8 @@ class Supervisor:
         record = self._m.store.stack(stack)
         if at is not None or record is None:
             return explain_past(self._m.store, stack, service, at)
-        loop = self._loop_for(stack)
-        observed = await loop.observer.observe(record, loop.applier.configured)
+        loop = self._loops.of(stack)
+        observed = await loop.observe(record)
         clock = self._m.clock
         return explain_present(self._m.store, record, observed, clock.now(), clock.wall(), service)
 
@@ -292,8 +268,8 @@ class Supervisor:
 
     async def run_job(self, stack: str, job: str) -> dict[str, Any]:
         """Start a job now: its run, which goes on whether or not anybody waits. NotFound, UsageError."""
-        run = await self._runs_of(stack).by_hand(self._record(stack), job)
-        self._loop_for(stack).wake()
+        run = await self._loops.runs_of(stack).by_hand(self._record(stack), job)
+        self._loops.of(stack).wake()
         return {"stack": stack, "job": job, "run": shown_run(run)}
 
     def run(self, stack: str, run: str) -> dict[str, Any]:
@@ -322,14 +298,14 @@ class Supervisor:
         record = self._m.store.stack(stack)
         if record is None:
             raise self._no_such_stack(stack)
-        loop = self._loop_for(stack)
-        return record, await loop.observer.observe(record, loop.applier.configured)
+        loop = self._loops.of(stack)
+        return record, await loop.observe(record)
 
     def _take_down(self, record: StackRecord) -> None:
         self.journal.event(record.name, "stack_going_down", f"{record.name} goes down")
-        loop = self._loop_for(record.name)
-        if record.deployment and record.deployment.status == "in_progress":
-            ended = replace(record.deployment, status="failed", reason="the stack was taken down")
+        loop = self._loops.of(record.name)
+        if record.under_way:
+            ended = replace(record.under_way, status="failed", reason="the stack was taken down")
             self._m.store.save_stack(replace(record, wanted="down", previous=None, deployment=ended))
             text = f"deployment {ended.number} failed: {ended.reason}"
             self.journal.event(record.name, "deployment_failed", text)
@@ -341,65 +317,7 @@ class Supervisor:
     async def _gone(self, stack: str) -> None:
         """Wait until the stack's loop has removed it."""
         async with asyncio.timeout(DOWN_DEADLINE):
-            await self._loop_for(stack).gone.wait()
-
-    def _runs_of(self, stack: str) -> Runs:
-        m = self._m
-        return Runs(
-            stack,
-            store=m.store,
-            engine=m.engine,
-            journal=self.journal,
-            clock=m.clock,
-            layout=m.layout,
-            around=m.around,
-        )
-
-    def _make_loop(self, stack: str) -> StackLoop:
-        m = self._m
-        runs = self._runs_of(stack)
-        observer = Observer(stack, m.store, m.engine, m.balancer, m.clock, runs)
-        applier = Applier(
-            stack,
-            store=m.store,
-            engine=m.engine,
-            balancer=m.balancer,
-            journal=self.journal,
-            clock=m.clock,
-            layout=m.layout,
-            around=m.around,
-            runs=runs,
-        )
-        loop = StackLoop(
-            stack,
-            store=m.store,
-            engine=m.engine,
-            observer=observer,
-            applier=applier,
-            journal=self.journal,
-            clock=m.clock,
-            alarms=self._alarms,
-        )
-        self._loops[stack] = loop
-        return loop
-
-    def _loop_for(self, stack: str) -> StackLoop:
-        """The running loop of a stack that is in the store."""
-        loop = self._loops.get(stack)
-        if loop is None or loop.gone.is_set():
-            loop = self._make_loop(stack)
-            self._run(loop)
-        return loop
-
-    def _run(self, loop: StackLoop) -> None:
-        async def run() -> None:
-            try:
-                await loop.run()
-            finally:
-                if self._loops.get(loop.name) is loop and loop.gone.is_set():
-                    del self._loops[loop.name]
-
-        self._tasks.spawn(f"loop {loop.name}", run())
+            await self._loops.of(stack).gone.wait()
 
     def _failed(self, name: str, error: BaseException) -> None:
         """A loop catches what the outside does to it; what gets here is a defect, and must be seen."""
@@ -408,8 +326,8 @@ class Supervisor:
 
     def _no_such_stack(self, stack: str) -> NotFound:
         names = [record.name for record in self._m.store.stacks()]
-        known = f"there are: {', '.join(names)}" if names else "no stack is up"
-        return NotFound(f"no stack {stack!r}", known, "`fairlead status` lists them; `fairlead up` starts one")
+        known = f"this home has {', '.join(names)}" if names else "no stack is up in this home"
+        return NotFound(f"there is no stack '{stack}'", known, "fairlead status" if names else "fairlead up PATH")
 
 
 def _told(stack: str, instance: str, text: str) -> dict[str, Any]:

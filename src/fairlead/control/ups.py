@@ -19,15 +19,20 @@ from typing import Any
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.ports import Builder
-from fairlead.control.stackloop import StackLoop
-from fairlead.core.desired import Deployment, Revision, Scaled, StackRecord
+from fairlead.control.stackloop import StackLoop, keep_way_back
+from fairlead.core.capacity import in_place
+from fairlead.core.desired import Deployment, Revision, StackRecord
 from fairlead.core.differences import differences
 from fairlead.core.model import Release, Stack
+from fairlead.core.observed import Observed
 from fairlead.core.routing import routing_of
 from fairlead.errors import BalancerError, DeploymentFailed, FairleadError, NotFound, StoreError, UsageError
 from fairlead.haproxy.base import Balancer
 from fairlead.spec import read
 from fairlead.store.database import Store
+
+HEALTHY_PATIENCE = 30.0
+"""Seconds, beyond the longest grace period, for which an `up` that changes nothing waits for what should run."""
 
 RESTART_AGAIN = "Look at `fairlead logs`, then run `fairlead restart` again."
 
@@ -238,24 +243,65 @@ class Ups:
         return release
 
     async def _nothing_changed(self, record: StackRecord) -> dict[str, Any]:
-        deployment = record.deployment
-        joined = deployment is not None and deployment.status == "in_progress"
+        joined = record.under_way is not None
         if joined:
             self._say(record.desired.stack, "the same change is under way already: waiting for it")
             await self._finish(record)
+        else:
+            await self._until_healthy(record)
         return {**_done(record, ()), "changed": joined}
+
+    async def _until_healthy(self, record: StackRecord) -> None:
+        """Nothing is to be changed, but what should run may not yet: after a restart of the machine, for example."""
+        longest = max((one.health_check.grace_period for one in record.desired.stack.services), default=0.0)
+        deadline, said = self._clock.now() + longest + HEALTHY_PATIENCE, False
+
+        def reached(wanted: StackRecord, observed: Observed) -> str:
+            nonlocal said
+            lacking = _lacking(wanted, observed)
+            if lacking and self._clock.now() >= deadline:
+                raise DeploymentFailed(
+                    f"{record.name} is as the file says, and not healthy", lacking, "fairlead status"
+                )
+            if lacking and not said:
+                said = True
+                self._say(wanted.desired.stack, f"nothing to change; waiting: {lacking}")
+            return "" if lacking else "healthy"
+
+        await self._loop_for(record.name).until(reached)
 
     async def _begin(
         self, record: StackRecord | None, revision: Revision, changed: tuple[str, ...], what: str = "up"
     ) -> StackRecord:
         """Configure the balancer, then record the wish: from here on it survives everything."""
         stack = revision.stack
-        goes_back = None
-        if record is not None:
-            # A change on top of one that is still under way goes back to the last revision that had succeeded, or, when
-            # none had, to nothing.
-            under_way = record.deployment is not None and record.deployment.status == "in_progress"
-            goes_back = record.previous if under_way else record.desired
+        while True:
+            wish = self._wish(record, revision)
+            occupied = {instance.service for instance in self._store.instances(stack.name) if instance.serves}
+            configured = self._loop_for(stack.name).applier.configured if record else None
+            routing = routing_of(wish, occupied, configured)
+            await self._balancer.configure(stack.name, routing)
+            await keep_way_back(self._balancer, wish)
+            if (now := self._store.stack(stack.name)) == record:
+                break
+            record = now  # a size was set by hand meanwhile, or the deployment before this one ended
+        self._store.save_stack(wish)
+        loop = self._loop_for(stack.name)
+        loop.applier.accepted(routing)
+        if record and record.under_way:
+            ended = _superseded(record.under_way, what)
+            self._journal.event(stack.name, "deployment_failed", f"deployment {ended.number} failed: {ended.reason}")
+            loop.finish(record, ended)
+        assert wish.deployment is not None
+        why = "; ".join(changed) or "first `up`"
+        self._journal.event(stack.name, "deployment_started", f"deployment {wish.deployment.number}: {why}")
+        loop.wake()
+        await self._store.durable()
+        return wish
+
+    def _wish(self, record: StackRecord | None, revision: Revision) -> StackRecord:
+        """What to record in the place of `record`. A change on top of one that is still under way goes back to the last
+        revision that had succeeded, or, when none had, to nothing."""
         deployment = Deployment(
             number=(record.deployment.number + 1) if record and record.deployment else 1,
             status="in_progress",
@@ -263,31 +309,18 @@ class Ups:
             began_at=self._clock.now(),
             started_at=self._clock.wall(),
         )
-        wish = StackRecord(
-            name=stack.name,
+        goes_back = None
+        if record is not None:
+            goes_back = record.previous if record.under_way else record.desired
+        return StackRecord(
+            name=revision.stack.name,
             wanted="up",
             desired=revision,
             previous=goes_back,
             deployment=deployment,
             check_token=record.check_token if record else secrets.token_urlsafe(24),
-            scaled=_still_by_hand(record, stack) if record else {},
+            scaled=record.scaled if record else {},
         )
-        occupied = {instance.service for instance in self._store.instances(stack.name) if instance.serves}
-        loop = self._loop_for(stack.name) if record else None
-        routing = routing_of(wish, occupied, loop.applier.configured if loop else None)
-        await self._balancer.configure(stack.name, routing)
-        self._store.save_stack(wish)
-        loop = self._loop_for(stack.name)
-        loop.applier.configured = routing
-        if record and record.deployment and record.deployment.status == "in_progress":
-            ended = _superseded(record.deployment, what)
-            self._journal.event(stack.name, "deployment_failed", f"deployment {ended.number} failed: {ended.reason}")
-            loop.finish(record, ended)
-        why = "; ".join(changed) or "first `up`"
-        self._journal.event(stack.name, "deployment_started", f"deployment {deployment.number}: {why}")
-        loop.wake()
-        await self._store.durable()
-        return wish
 
     async def _finish(self, record: StackRecord, todo: str = "Mend it, then run `fairlead up` again.") -> None:
         """Wait for the deployment of `record`; DeploymentFailed says what is serving instead."""
@@ -343,12 +376,6 @@ def _superseded(deployment: Deployment, what: str) -> Deployment:
     return replace(deployment, status="failed", reason=f"another `{what}` took over")
 
 
-def _still_by_hand(record: StackRecord, stack: Stack) -> dict[str, Scaled]:
-    """The sizes set by hand that outlive this `up`: of services whose size in the file is what it was."""
-    declared = {service.name: service.desired for service in stack.services}
-    return {name: size for name, size in record.scaled.items() if declared.get(name) == size.declared}
-
-
 def _done(record: StackRecord, changed: tuple[str, ...]) -> dict[str, Any]:
     stack = record.desired.stack
     return {
@@ -362,12 +389,28 @@ def _done(record: StackRecord, changed: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def _lacking(wanted: StackRecord, observed: Observed) -> str:
+    """Which services have fewer healthy instances than they should; "" when none has."""
+    short = []
+    for declared in wanted.desired.stack.services if wanted.wanted == "up" else ():
+        service = wanted.sized(declared)
+        mine = [one for one in observed.instances if one.record.service == service.name]
+        ready = sum(1 for one in mine if one.record.state != "terminating" and in_place(one))
+        if ready < service.desired:
+            short.append(f"{service.name} has {ready} of {service.desired} healthy")
+    return "; ".join(short)
+
+
+def _counted(instances: int) -> str:
+    return f"{instances} instance{'s' if instances != 1 else ''}"
+
+
 def _by_hand(record: StackRecord) -> list[str]:
     """The sizes that are not the file's, in words."""
     declared = {service.name: service for service in record.desired.stack.services}
     sized = {name: record.sized(service) for name, service in declared.items()}
     return [
-        f"{name} has {sized[name].desired} instances, set by hand; the file says {service.desired}"
+        f"{name} has {_counted(sized[name].desired)}, set by hand; the file says {service.desired}"
         for name, service in declared.items()
         if sized[name].desired != service.desired
     ]
@@ -375,8 +418,8 @@ def _by_hand(record: StackRecord) -> list[str]:
 
 def _restarts(record: StackRecord, services: tuple[str, ...]) -> bool:
     """Whether a restart of `services` is under way."""
-    deployment, before = record.deployment, record.previous
-    if deployment is None or deployment.status != "in_progress" or before is None:
+    before = record.previous
+    if record.under_way is None or before is None:
         return False
     old, new = before.replaced_below, record.desired.replaced_below
     if (before.stack, before.releases) != (record.desired.stack, record.desired.releases):

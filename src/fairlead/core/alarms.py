@@ -141,7 +141,7 @@ def measure(wanted: StackRecord, observed: Observed, healths: Mapping[str, str])
 
 def _counted(wanted: StackRecord) -> list[tuple[Service, int]]:
     """The services that count, each with the size that it must have now: while a deployment changes it, the smaller."""
-    deploying = wanted.deployment is not None and wanted.deployment.status == "in_progress"
+    deploying = wanted.under_way is not None
     before = {service.name: service for service in wanted.previous.stack.services} if wanted.previous else {}
     found = []
     for declared in wanted.desired.stack.services:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from fairlead.core import reconcile
-from fairlead.core.awaited import awaited, how_it_ended
+from fairlead.core.awaited import awaited
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import explain as check_clause
 from fairlead.core.observed import Instance
@@ -68,14 +68,14 @@ def _wanted_release(scene: Scene) -> int:
 def _moving(scene: Scene) -> list[str]:
     """The deployment that is under way, as far as it moves this service."""
     wanted, name = scene.wanted, scene.service.name
-    if not reconcile.is_deploying(wanted) or wanted.deployment is None:
+    if wanted.under_way is None:
         return []
     release = _wanted_release(scene)
     below = wanted.desired.replaced_below.get(name, 0)
     done = sum(one.record.release == release and one.record.number >= below for one in scene.healthy)
     old = [one for one in scene.mine if one.record.release != release or one.record.number < below]
     before = wanted.previous.releases.get(name) if wanted.previous else None
-    number = wanted.deployment.number
+    number = wanted.under_way.number
     if before is None:
         return [f"deployment {number} starts release {release}, {done} of {scene.service.desired} done"]
     if before.number != release:
@@ -172,7 +172,7 @@ def _ailing(scene: Scene, instance: Instance) -> list[str]:
         when = f" since {span(seconds)}" if seconds is not None else ""
         return [f"{record.id} is leaving{when}: {record.why}"]
     if reconcile.is_gone(instance):
-        return [_loss(scene, record.id, how_it_ended(instance, scene.observed))]
+        return [_loss(scene, record.id, reconcile.how_it_ended(instance, scene.observed))]
     if record.drained:
         return [f"{record.id} was drained by hand"]
     if not scene.observed.balancer_known:

@@ -14,7 +14,6 @@ from fairlead.core.health import explain
 from fairlead.core.model import Service
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.phrases import listed, several, span
-from fairlead.core.processes import Outcome
 
 
 def awaited(
@@ -29,7 +28,7 @@ def awaited(
         found += _preparation(wanted, observed, now, service)
         found += _back_off(wanted, observed, now, service, mine)
     for instance in mine:
-        found += _instance(instance, service, observed, now, deploying=reconcile.is_deploying(wanted))
+        found += _instance(instance, service, observed, now, deploying=wanted.under_way is not None)
     found += _listeners(wanted, observed, service)
     return tuple(found)
 
@@ -135,10 +134,3 @@ def _listeners(wanted: StackRecord, observed: Observed, service: Service) -> lis
         if service.name in listener.services
     }
     return [f"its port {one.port}: {one.why}" for one in observed.missing if (one.address, one.port) in mine]
-
-
-def how_it_ended(instance: Instance, observed: Observed) -> str:
-    """How an instance whose process is gone ended, in words."""
-    if observed.boot and instance.record.boot != observed.boot:
-        return "ended with the machine's last boot"
-    return str((instance.process.outcome if instance.process else None) or Outcome())

@@ -210,7 +210,7 @@ def _difference(service: Service, census: Census, history: StartHistory, step: i
     if history.failures and history.last_instance:
         return f"tried again: {history.last_instance} {history.last_outcome}"
     if census.old:
-        before = census.old[0].record
+        before = census.old[min(step, len(census.old) - 1)].record
         if before.release == history.release:
             return f"restart: takes over from {before.id}"
         return f"release {history.release} takes over from release {before.release}"
@@ -249,16 +249,21 @@ def _condemned(service: Service, census: Census, sound: Sequence[Instance]) -> l
 
 
 def _old(service: Service, census: Census, sound: Sequence[Instance]) -> list[Action]:
-    """Instances of other releases: those that never served go at once, the others as far as others stand in for them,
-    the unhealthy first. (Unhealthy may only mean that it lacks the new release's health check path; while the new one
-    does not serve, it is what there is to go back to.)"""
+    """Instances of other releases: those that never served go at once, as do those of whom that was asked, the others
+    as far as others stand in for them, the unhealthy first. (Unhealthy may only mean that it lacks the new release's
+    health check path; while the new one does not serve, it is what there is to go back to.)"""
     made: list[Action] = []
-    admitted = [instance for instance in census.old if instance.record.state != "pending"]
+    admitted = []
     for instance in census.old:
-        if instance.record.state == "pending":
+        if instance.record.at_once:
+            made.append(Retire(instance=instance.record.id, reason=instance.record.condemned))
+        elif instance.record.state == "pending":
             made.append(Retire(instance=instance.record.id, reason="another release is wanted, and it serves nobody"))
+        else:
+            admitted.append(instance)
     condemned = [instance for instance in census.condemned if serving(instance)]
     for instance in choose_to_terminate(admitted, len(sound) + len(condemned) + len(admitted) - least(service)):
-        stand_in = f"its place is taken: {len(sound)} newer ones serve" if sound else f"desired is {service.desired}"
+        newer = "a newer one serves" if len(sound) == 1 else f"{len(sound)} newer ones serve"
+        stand_in = f"its place is taken: {newer}" if sound else f"desired is {service.desired}"
         made.append(Retire(instance=instance.record.id, reason=stand_in))
     return made

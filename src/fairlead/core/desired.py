@@ -19,6 +19,18 @@ class Revision:
     """Service -> the number from which its instances count as wanted: `restart` replaces those below it, as if they
     were of another release."""
 
+    def without_secrets(self) -> Revision:
+        """See `StackRecord.without_secrets`."""
+        stack = replace(
+            self.stack,
+            services=tuple(replace(one, environment=dict.fromkeys(one.environment, "")) for one in self.stack.services),
+            alarms=tuple(replace(one, webhook=one.webhook and "") for one in self.stack.alarms),
+        )
+        releases = {
+            name: replace(one, environment=dict.fromkeys(one.environment, "")) for name, one in self.releases.items()
+        }
+        return replace(self, stack=stack, releases=releases)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
@@ -65,6 +77,18 @@ class StackRecord:
     scaled: Mapping[str, Scaled] = field(default_factory=dict)
     """Service -> its size set by hand (`fairlead scale`)."""
 
+    @property
+    def under_way(self) -> Deployment | None:
+        """The deployment that is not over yet."""
+        running = self.deployment is not None and self.deployment.status == "in_progress"
+        return self.deployment if running else None
+
+    def by_hand(self) -> dict[str, Scaled]:
+        """The sizes set by hand that hold: the others are of services whose size in the file has changed since, and are
+        kept only for a deployment that goes back."""
+        declared = {service.name: service.desired for service in self.desired.stack.services}
+        return {name: size for name, size in self.scaled.items() if declared.get(name) == size.declared}
+
     def sized(self, service: Service) -> Service:
         """`service` as it should be now: with the size set by hand, where there is one."""
         by_hand = self.scaled.get(service.name)
@@ -72,3 +96,11 @@ class StackRecord:
             return service
         size = by_hand.desired
         return replace(service, minimum=size, desired=size, maximum=size)
+
+    def without_secrets(self) -> StackRecord:
+        """The same for a diary: variables by their names alone, and no webhook. No decision reads either."""
+        return replace(
+            self,
+            desired=self.desired.without_secrets(),
+            previous=self.previous.without_secrets() if self.previous else None,
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fairlead.core import reconcile
 from fairlead.core.answer import answer
-from fairlead.core.awaited import awaited, how_it_ended
+from fairlead.core.awaited import awaited
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import TargetHealth
 from fairlead.core.health import explain as check_clause
@@ -205,7 +205,7 @@ def _shown(scene: Scene, instance: Instance) -> InstanceShown:
     seconds = scene.age(instance, getattr(record, _PHASES[record.state], None)) if record.state in _PHASES else None
     since = f" for {span(seconds)}" if seconds is not None else ""
     if reconcile.is_gone(instance) and record.state != "terminating":
-        text = f"{record.state}{since}, but its process {how_it_ended(instance, scene.observed)}"
+        text = f"{record.state}{since}, but its process {reconcile.how_it_ended(instance, scene.observed)}"
     else:
         text = f"{record.state}{since}, {health.state}" + (f" ({health.reason})" if health.reason else "")
     return InstanceShown(

@@ -45,7 +45,8 @@ def target_health(instance: Instance, check: HealthCheck, now: float, *, balance
             return _because("unused", "Target.NotRegistered")
         return _because("draining", "Target.DeregistrationInProgress")
     if not record.serves:
-        return TargetHealth(state="healthy" if record.state == "in_service" else "initial")
+        runs = instance.process is not None and instance.process.alive
+        return TargetHealth(state="healthy" if record.state == "in_service" and runs else "initial")
     if record.drained and target is not None and target.mode == "draining":
         if target.sessions:
             return _because("draining", "Target.DeregistrationInProgress")
@@ -56,7 +57,8 @@ def target_health(instance: Instance, check: HealthCheck, now: float, *, balance
         return _because("initial", "Elb.RegistrationInProgress")
     if target.mode == "in_service" and target.up:
         return TargetHealth(state="healthy")
-    if record.in_service_at is None and now - record.launched_at < first_checks(check):
+    just_passed = target.check is not None and target.check.passed
+    if just_passed or (record.in_service_at is None and now - record.launched_at < first_checks(check)):
         return _because("initial", "Elb.InitialHealthChecking")
     return failed_check(target.check)
 

@@ -103,6 +103,7 @@ class Observed:
     routing: Routing | None = None
     """What the balancer was last configured with for this stack."""
     starts: tuple[StartHistory, ...] = ()
+    """Of each wanted release, and of each that a deployment replaces."""
     next_numbers: tuple[tuple[str, int], ...] = ()
     """For each service the N that its next instance gets; a number is never used twice."""
     boot: str = ""

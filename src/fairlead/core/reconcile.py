@@ -94,6 +94,11 @@ def is_gone(instance: Instance) -> bool:
     return not instance.process.alive
 
 
+def how_it_ended(instance: Instance, observed: Observed) -> str:
+    """How an instance that is gone ended, in words."""
+    return "ended with the machine's last boot" if _of_another_boot(instance, observed) else str(_outcome(instance))
+
+
 def service_of(wanted: StackRecord, name: str) -> Service | None:
     """The service as wanted, else as it was before the deployment that dropped it."""
     for revision in (wanted.desired, wanted.previous):
@@ -109,7 +114,7 @@ def _keep(wanted: StackRecord, instance: Instance, observed: Observed, now: floa
     if record.state == "terminating":
         return []
     if is_gone(instance):
-        why = _how(instance, observed)
+        why = how_it_ended(instance, observed)
         retire = Retire(instance=record.id, reason=why, failed_start=_failed_to_start(instance, observed))
         told = record.serves and observed.balancer_known
         return [MarkDown(instance=record.id, reason=why), retire] if told else [retire]
@@ -187,26 +192,27 @@ def _size_all(
     """Launches, retirements and the deployment's verdict, over all services."""
     actions: list[Action] = []
     wakes: list[float] = []
-    histories = {(history.service, history.release): history for history in observed.starts}
     numbers = dict(observed.next_numbers)
-    deploying = is_deploying(wanted)
+    deploying = wanted.under_way is not None
     done = True
     scenes = _scenes(wanted, by_service, now)
     for name, scene in scenes.items():
         service, release, census = scene.service, scene.release.number, scene.census
-        known = histories.get((name, release), StartHistory(service=name, release=release))
-        history = _with_fresh_failures(known, [one for one in scene.mine if _failed_to_start(one, observed)], now)
+        history = _history(scene, release, observed, now)
         give_up = rollout.verdict(service, release, census, history) if deploying else None
         if give_up:
             return [give_up], []
         preparing = None if waits_for(scene, scenes) or not deploying else _prepare(wanted, scene, observed)
         if isinstance(preparing, GiveUp):
             return [preparing], []
-        lost = [f"{instance.record.id} {_how(instance, observed)}" for instance in scene.mine if is_gone(instance)]
+        lost = [
+            f"{instance.record.id} {how_it_ended(instance, observed)}" for instance in scene.mine if is_gone(instance)
+        ]
         if waits_for(scene, scenes) or preparing is not None:
             done = False
-            actions += preparing or ()
-            actions += _hold(wanted, scene, lost, numbers.get(name, 1), now)
+            held, wake = _hold(wanted, scene, observed, lost, numbers.get(name, 1), now)
+            actions += [*(preparing or ()), *held]
+            wakes += [wake] if wake is not None else []
             continue
         launched, wake = capacity.launches(
             service, release, census, lost, wanted.desired.stack.zones, history, numbers.get(name, 1), now
@@ -239,15 +245,18 @@ def waits_for(scene: _Scene, scenes: Mapping[str, _Scene]) -> tuple[str, ...]:
     return tuple(name for name in scene.service.after if not scenes[name].is_ready)
 
 
-def _hold(wanted: StackRecord, scene: _Scene, lost: Sequence[str], next_number: int, now: float) -> tuple[Action, ...]:
-    """While the wanted release may not start yet, what serves is kept up to strength: a preparation may take long."""
+def _hold(
+    wanted: StackRecord, scene: _Scene, observed: Observed, lost: Sequence[str], next_number: int, now: float
+) -> tuple[list[Action], float | None]:
+    """While the wanted release may not start yet, what serves is kept as it was: a preparation may take long."""
     before, name = wanted.previous, scene.service.name
     if before is None or name not in before.releases:
-        return ()
+        return [], None
     service, release = wanted.sized(before.stack.service(name)), before.releases[name].number
     census = capacity.take_census(service, release, scene.living, now, before.replaced_below.get(name, 0))
-    history = StartHistory(service=name, release=release)
-    return capacity.launches(service, release, census, lost, before.stack.zones, history, next_number, now)[0]
+    history = _history(scene, release, observed, now)
+    launched, wake = capacity.launches(service, release, census, lost, before.stack.zones, history, next_number, now)
+    return [*launched, *capacity.retirements(service, census, deploying=False)], wake
 
 
 def waiting(wanted: StackRecord, observed: Observed, now: float) -> dict[str, tuple[str, ...]]:
@@ -260,10 +269,6 @@ def waiting(wanted: StackRecord, observed: Observed, now: float) -> dict[str, tu
     return {name: names for name, names in found.items() if names}
 
 
-def is_deploying(wanted: StackRecord) -> bool:
-    return wanted.deployment is not None and wanted.deployment.status == "in_progress"
-
-
 def _prepare(wanted: StackRecord, scene: _Scene, observed: Observed) -> list[Action] | GiveUp | None:
     """What `before_traffic` of the wanted release asks for; None: nothing (any more), its instances may be launched."""
     release, name = scene.release, scene.service.name
@@ -274,7 +279,9 @@ def _prepare(wanted: StackRecord, scene: _Scene, observed: Observed) -> list[Act
         return None
     # A failure of an earlier deployment does not count: the user runs `up` again because something was mended.
     began = wanted.deployment.began_at if wanted.deployment.boot == observed.boot else 0.0
-    counted = [run for run in observed.runs if run.record.succeeded or run.record.began_at >= began]
+    counted = [
+        run for run in observed.runs if not run.record.ended_at or run.record.succeeded or run.record.began_at >= began
+    ]
     match runs.preparation(name, release.number, counted, observed.boot):
         case "done":
             return None
@@ -302,11 +309,6 @@ def _outcome(instance: Instance) -> Outcome:
     return (instance.process.outcome if instance.process else None) or Outcome()
 
 
-def _how(instance: Instance, observed: Observed) -> str:
-    """How an instance that is gone ended, in words."""
-    return "ended with the machine's last boot" if _of_another_boot(instance, observed) else str(_outcome(instance))
-
-
 def _of_another_boot(instance: Instance, observed: Observed) -> bool:
     return bool(observed.boot) and instance.record.boot != observed.boot
 
@@ -316,9 +318,12 @@ def _failed_to_start(instance: Instance, observed: Observed) -> bool:
     return instance.record.state == "pending" and is_gone(instance) and not _of_another_boot(instance, observed)
 
 
-def _with_fresh_failures(history: StartHistory, failed: list[Instance], now: float) -> StartHistory:
-    """The failed starts seen in this very snapshot belong to the history, or the first one would have no back-off."""
-    fresh = [instance for instance in failed if instance.record.release == history.release]
+def _history(scene: _Scene, release: int, observed: Observed, now: float) -> StartHistory:
+    """The failed starts of a release, with those seen in this very snapshot: or the first would have no back-off."""
+    name = scene.service.name
+    known = {(one.service, one.release): one for one in observed.starts}
+    history = known.get((name, release), StartHistory(service=name, release=release))
+    fresh = [one for one in scene.mine if one.record.release == release and _failed_to_start(one, observed)]
     if not fresh:
         return history
     return replace(

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from fairlead.core.desired import StackRecord
 from fairlead.core.model import HealthCheck, Listener, Rule, Service
-from fairlead.core.traffic import Routing, TargetGroup
+from fairlead.core.traffic import MissingListener, Routing, TargetGroup
 
 
 def routing_of(wanted: StackRecord, occupied: Collection[str], configured: Routing | None) -> Routing | None:
@@ -24,6 +24,27 @@ def routing_of(wanted: StackRecord, occupied: Collection[str], configured: Routi
         groups[name] = before.get(name, TargetGroup(name=name, health_check=HealthCheck()))
     return Routing(
         stack=stack.name, listeners=stack.listeners, groups=tuple(groups.values()), check_token=wanted.check_token
+    )
+
+
+def way_back(wanted: StackRecord) -> tuple[Listener, ...]:
+    """The listeners that a deployment under way would go back to; () when they are those that it has."""
+    if wanted.under_way is None or wanted.previous is None:
+        return ()
+    before = wanted.previous.stack.listeners
+    return before if before != wanted.desired.stack.listeners else ()
+
+
+def unheard(wanted: StackRecord, configured: Routing | None, refused: str) -> tuple[MissingListener, ...]:
+    """The listeners that the balancer was asked for and refused: what a deployment goes back to may be taken by then.
+    refused: why, or ""."""
+    if not refused or wanted.wanted == "down":
+        return ()
+    heard = {(one.address, one.port) for one in configured.listeners} if configured else set()
+    return tuple(
+        MissingListener(stack=wanted.name, address=one.address, port=one.port, why=refused)
+        for one in wanted.desired.stack.listeners
+        if (one.address, one.port) not in heard
     )
 
 

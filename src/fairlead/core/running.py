@@ -45,8 +45,7 @@ def serving_revision(wanted: StackRecord) -> Revision | None:
     None: nothing has served yet, or the stack goes down."""
     if wanted.wanted == "down":
         return None
-    deploying = wanted.deployment is not None and wanted.deployment.status == "in_progress"
-    return wanted.previous if deploying else wanted.desired
+    return wanted.previous if wanted.under_way else wanted.desired
 
 
 def _tend(wanted: StackRecord, run: Run, boot: str, now: float) -> tuple[Action | None, float | None]:

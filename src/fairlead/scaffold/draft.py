@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from fairlead.errors import UsageError
 from fairlead.scaffold.django import Project, django_project
@@ -24,9 +25,11 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 INSTANCES = Key("instances", 2, "assumed: two, so that one can fail or be replaced without a gap")
 MIGRATE = ("python", "manage.py", "migrate", "--no-input")
 MOST_VARIABLES = 20
+MOST_UNREAD = 5
 LOOKED_FOR = (
     "a Procfile; manage.py (Django); an app object of Flask, FastAPI, Starlette, Quart, Litestar, Falcon, Bottle, "
-    "Sanic or Connexion, or a factory of one, in a .py file; package.json with a script `start`"
+    "Sanic or Connexion, a factory of one, or a plain WSGI or ASGI function, in a .py file; package.json with a script "
+    "`start`"
 )
 
 
@@ -39,7 +42,11 @@ def draft_of(root: str, name: str | None = None, command: str | None = None) -> 
         return _from_command(stack, folder, code, command)
     started = processes(folder.text("Procfile")) if folder.has("Procfile") else {}
     if started:
-        return _from_procfile(stack, folder, code, started)
+        try:
+            return _from_procfile(stack, folder, code, started)
+        except UsageError as problem:
+            hint = problem.next_step or "Correct the Procfile, or say what to run with --command."
+            raise UsageError(f"the Procfile cannot be used: {problem.what}", problem.why, hint) from problem
     django = django_project(folder, code)
     if django is not None:
         return _from_django(stack, folder, code, django)
@@ -71,12 +78,18 @@ def _nothing(folder: Folder, code: Code) -> UsageError:
     )
     if code.own_servers:
         why = f"the source uses {code.own_servers[0]}, which brings its own server"
-        return UsageError(why, "", 'say what starts it: fairlead init --command "python main.py", listening on $PORT')
-    hint = f"Look one folder down: fairlead init {below[0]}. " if below else ""
+        return UsageError(why, "", "fairlead init --command 'python main.py', for a program that listens on $PORT")
+    unread = [f"{file} is no valid Python ({problem})" for file, problem in code.broken]
+    unread += [f"the app in {app.file} cannot be imported by that name, so rename the file" for app in code.unnameable]
+    say = "fairlead init --command './serve --port $PORT'"
+    if below:
+        down = shlex.quote(os.path.join(folder.root, below[0]))
+        say = f"fairlead init {down}, one folder down, or say what to run: {say}"
     return UsageError(
         f"nothing to serve was found in {folder.root}",
         f"looked for {LOOKED_FOR}",
-        f"{hint}Or say what to run: fairlead init --command './serve --port $PORT'",
+        say,
+        detail="\n".join(unread[:MOST_UNREAD]),
     )
 
 

@@ -1,8 +1,9 @@
 """Python source read as syntax trees: the app objects and factories it makes, and the variables it wants.
 
-In: a folder. Out: `Code`, with the modules that could be parsed. Names are followed through imports and assignments, no
-further: what only shows when the code runs is left to `fairlead up`, which runs it. A module's name counts from the
-folder that must be on the path for it (the source itself, or `src`, or another that holds no package).
+In: a folder. Out: `Code`, with the modules that could be parsed, and those that could not. Names are followed through
+imports and assignments, no further: what only shows when the code runs is left to `fairlead up`, which runs it. A
+module's name counts from the folder that must be on the path for it (the source itself, or `src`, or another that holds
+no package).
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ OWN_SERVER = {"aiohttp.web.Application": "aiohttp", "tornado.web.Application": "
 
 NAMES = ("app", "application", "api", "asgi", "wsgi", "asgi_app", "wsgi_app", "server")
 MODULES = ("app", "main", "wsgi", "asgi", "application", "server", "api", "web", "run", "__init__")
+PLAIN: dict[tuple[object, ...], str] = {
+    (ast.FunctionDef, "environ", "start_response"): "WSGI",
+    (ast.AsyncFunctionDef, "scope", "receive", "send"): "ASGI",
+}
+"""Functions that are an app by themselves, without a framework, by how they are defined and what they take."""
+
 ASIDE = frozenset({"tests", "test", "examples", "example", "docs", "doc", "scripts", "migrations", "benchmarks"})
 """Folders whose apps are not the one to serve."""
 
@@ -60,6 +67,9 @@ class Found:
     line: int
     factory: bool = False
     on_path: str = ""
+
+
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
 
 
 class Module:
@@ -138,7 +148,10 @@ class Code:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        trees = [(file, tree) for file in folder.ending_in(".py") if (tree := _parsed(folder.text(file))) is not None]
+        parsed = [(file, _parsed(folder.text(file))) for file in folder.ending_in(".py")]
+        self.broken = [(file, problem) for file, problem in parsed if isinstance(problem, str)]
+        """Files that are no valid Python, each with why."""
+        trees = [(file, tree) for file, tree in parsed if isinstance(tree, ast.Module)]
         self._tops = {top for _, tree in trees for top in _imported_tops(tree)}
         self.modules = [self._module(file, tree) for file, tree in trees]
 
@@ -190,8 +203,18 @@ class Code:
     @functools.cached_property
     def apps(self) -> list[Found]:
         """Everything that could be served, the likeliest first."""
+        return [app for app in self._all_apps if _TARGET.fullmatch(app.target)]
+
+    @property
+    def unnameable(self) -> list[Found]:
+        """Apps in files whose names no import can write, such as `my-app.py`."""
+        return [app for app in self._all_apps if not _TARGET.fullmatch(app.target)]
+
+    @functools.cached_property
+    def _all_apps(self) -> list[Found]:
         found: list[Found] = []
         for module in self.modules:
+            found += _plain_apps(module)
             named: dict[str, Found] = {}
             for node in module.statements():
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
@@ -272,13 +295,25 @@ def text_of(node: ast.AST | None) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def _parsed(text: str) -> ast.Module | None:
+def _parsed(text: str) -> ast.Module | str:
+    """The tree, or why there is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+        except SyntaxError as problem:
+            return f"line {problem.lineno}: {problem.msg}"
+        except (ValueError, RecursionError, MemoryError) as problem:
+            return str(problem) or type(problem).__name__
+
+
+def _plain_apps(module: Module) -> Iterator[Found]:
+    for node in module.tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in NAMES:
+            framework = PLAIN.get((type(node), *(given.arg for given in node.args.args)))
+            if framework:
+                target = f"{module.name}:{node.name}"
+                yield Found(target, framework, module.file, node.lineno, on_path=module.on_path)
 
 
 def _imported_tops(tree: ast.Module) -> Iterator[str]:

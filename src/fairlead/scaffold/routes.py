@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeGuard
+from urllib.parse import quote
 
 from fairlead.scaffold.findings import HealthPath
 from fairlead.scaffold.folder import Folder
@@ -24,6 +25,8 @@ HEALTH = (
 
 MOST_TRIED = 8
 READS = frozenset({"GET", "HEAD"})
+_SAFE = "/:@!&'*+,;=~-._"
+"""Characters of a path that need no escape in a request, beside letters and digits."""
 _PARAMETER = re.compile(r"[<{*:(\[\\^$?+|]")
 _JS_ROUTE = re.compile(r"""\.(?:get|all|use|route)\(\s*(['"`])(/[^'"`\s]*)\1""")
 _JS_URL = re.compile(r"""\burl\s*===?\s*(['"`])(/[^'"`\s]*)\1""")
@@ -38,9 +41,8 @@ class Route:
 
 def health_path(routes: Iterable[Route], fallback: str = "/", why: str = "") -> HealthPath:
     """The path to propose. fallback: for when no route is known, and `why` what is said then."""
-    usable = sorted(
-        {r.path: r for r in routes if not _PARAMETER.search(r.path)}.values(), key=lambda r: r.path.count("/")
-    )
+    plain = (replace(r, path=quote(r.path, safe=_SAFE)) for r in routes if not _PARAMETER.search(r.path))
+    usable = sorted({r.path: r for r in plain}.values(), key=lambda r: r.path.count("/"))
     by_rank = sorted((rank, r.path.count("/"), r.path, r) for r in usable if (rank := _rank(r.path)) is not None)
     well = [route for *_, route in by_rank]
     root = [route for route in usable if route.path == "/"]

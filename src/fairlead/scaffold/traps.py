@@ -18,7 +18,7 @@ BUILT = frozenset({"dist", "build", "static", "staticfiles", "public", "assets",
 
 DECLARING = ("uv.lock", "requirements.txt", "pyproject.toml")
 UNREAD = ("Pipfile", "environment.yml", "setup.py", "requirements/base.txt", "requirements.in")
-DISTRIBUTIONS = {"Flask": "flask", "FastAPI": "fastapi", "Starlette": "starlette", "Django": "django", "Quart": "quart"}
+NO_FRAMEWORK = ("", "WSGI", "ASGI")
 _SQLITE_URL = re.compile(r"sqlite(?:\+\w+)?:///(?!/|:memory:)([\w./-]+)")
 _SQLITE_FILE = re.compile(r"\.(sqlite3?|db)$")
 
@@ -38,7 +38,7 @@ def python_traps(folder: Folder, code: Code, framework: str, django: Project | N
 
 
 def _requirements(folder: Folder, framework: str, below: str) -> Iterator[str]:
-    wanted = DISTRIBUTIONS.get(framework, framework.lower())
+    wanted = "" if framework in NO_FRAMEWORK else framework.lower()
     for name in DECLARING:
         if not folder.has(f"{below}{name}"):
             continue

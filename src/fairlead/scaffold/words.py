@@ -80,7 +80,7 @@ def _through_a_shell(text: str) -> Words:
         raise UsageError(
             f"the command {text!r} cannot be taken over",
             "`${` in a fairlead.yaml is fairlead's own, and this needs a shell's",
-            "put it into a script, and name that",
+            "Put it into a script, and name that.",
         )
     simple = not re.search(r"[|&;\n]", text)
     argv = (

@@ -1,16 +1,26 @@
 """What happened and why: events in words, and decisions with the snapshot that each of them judged.
 
-Called by `Store` only. The law: the journal is bounded; the newest `KEPT_*` rows are always there, older ones go a few
-hundred at a time.
+Called by `Store` only. The law: the journal is bounded, in rows and in what they take; the newest are always there,
+older ones go a few hundred at a time.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 KEPT_EVENTS = 20_000
 KEPT_DECISIONS = 5_000
+
+ROOM = 256 * 1024 * 1024
+"""Characters that decisions may take together, about: those of a stack of a thousand instances are a megabyte each."""
+
+LEAST_DECISIONS = 100
+"""Of decisions so many are kept, whatever they take."""
+
+SIZED = 16
+"""Of so many of the newest decisions the largest is what all are taken to be like."""
 
 PRUNE_EVERY = 256
 """Rows between two prunings: old rows are removed when a row's id is a multiple of this."""
@@ -22,7 +32,7 @@ def add_event(db: sqlite3.Connection, at: str, stack: str, service: str, instanc
         "INSERT INTO events (at, stack, service, instance, kind, text) VALUES (?, ?, ?, ?, ?, ?)",
         (at, stack, service, instance, kind, _storable(text)),
     )
-    return _prune(db, "events", cursor.lastrowid, KEPT_EVENTS)
+    return _prune(db, "events", cursor.lastrowid, lambda: KEPT_EVENTS)
 
 
 def events(db: sqlite3.Connection, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
@@ -37,7 +47,7 @@ def add_decision(db: sqlite3.Connection, at: str, stack: str, snapshot: str, pla
         "INSERT INTO decisions (at, stack, snapshot, plan) VALUES (?, ?, ?, ?)",
         (at, stack, _storable(snapshot), _storable(plan)),
     )
-    return _prune(db, "decisions", cursor.lastrowid, KEPT_DECISIONS)
+    return _prune(db, "decisions", cursor.lastrowid, lambda: _fitting(db))
 
 
 def decisions(db: sqlite3.Connection, stack: str | None, limit: int, until: str | None = None) -> list[dict[str, Any]]:
@@ -76,11 +86,18 @@ def _last(
     return [dict(zip(keys, row, strict=True)) for row in reversed(rows)]
 
 
-def _prune(db: sqlite3.Connection, table: str, newest: int | None, kept: int) -> int:
+def _prune(db: sqlite3.Connection, table: str, newest: int | None, kept: Callable[[], int]) -> int:
     identity = newest or 0
     if identity % PRUNE_EVERY == 0:
-        db.execute(f"DELETE FROM {table} WHERE id <= ?", (identity - kept,))  # noqa: S608 (constant words)
+        db.execute(f"DELETE FROM {table} WHERE id <= ?", (identity - kept(),))  # noqa: S608 (constant words)
     return identity
+
+
+def _fitting(db: sqlite3.Connection) -> int:
+    """How many decisions like the largest of the newest have room."""
+    newest = "SELECT length(snapshot) + length(plan) AS size FROM decisions ORDER BY id DESC LIMIT ?"
+    size: int = db.execute(f"SELECT max(size) FROM ({newest})", (SIZED,)).fetchone()[0]  # noqa: S608 (constant words)
+    return min(KEPT_DECISIONS, max(LEAST_DECISIONS, ROOM // max(1, size)))
 
 
 def _storable(text: str) -> str:

@@ -7,6 +7,7 @@ one that is missing gets its default.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -25,7 +26,7 @@ Record = TypeVar("Record", StackRecord, Release, InstanceRecord, RunRecord, Alar
 
 KINDS = (StackRecord, Release, InstanceRecord, RunRecord, AlarmRecord, Delivery)
 
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in KINDS}
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in KINDS}
 
 
 def text(value: StackRecord | Release | InstanceRecord | RunRecord | AlarmRecord | Delivery) -> str:
@@ -36,7 +37,7 @@ def text(value: StackRecord | Release | InstanceRecord | RunRecord | AlarmRecord
 def read(kind: type[Record], stored: str) -> Record:
     """The value that `text` wrote. StoreError: the text is no such value (damaged, or changed by hand)."""
     try:
-        value: Record = _ADAPTERS[kind].validate_python(json.loads(stored))
+        value: Record = _read(kind.__name__, stored)
     except (ValueError, ValidationError) as error:
         raise StoreError(
             f"a stored {kind.__name__} cannot be read",
@@ -45,6 +46,12 @@ def read(kind: type[Record], stored: str) -> Record:
             detail=str(error),
         ) from error
     return value
+
+
+@functools.lru_cache(maxsize=2048)
+def _read(kind: str, stored: str) -> Any:
+    """Kept, because a loop reads the same rows in every turn, and nobody changes a value of core."""
+    return _ADAPTERS[kind].validate_python(json.loads(stored))
 
 
 def _plain(value: Any) -> Any:
