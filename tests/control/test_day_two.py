@@ -294,6 +294,7 @@ async def test_services_start_in_order_and_are_prepared_first(town: Town) -> Non
     assert (await shown(daemon))["explanation"] == "waits for api to be healthy"
     assert (await shown(daemon, "api"))["explanation"] == "before_traffic is running"
     await up
+    assert town.told.count("web waits for api to be healthy") == 1
     assert town.living() == ["api-1", "queue-1", "web-1", "web-2"]
     launched = [name for _, verb, _, name in town.engine.calls if verb == "launch"]
     assert launched.index("api.before-1") < launched.index("api-1") < launched.index("web-1")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import fairlead
+from fairlead.aiokit.leader import Leader
 from fairlead.aiokit.polling import wait_until
 from fairlead.core.processes import Outcome
 from fairlead.engines.local import LocalEngine
@@ -254,9 +255,15 @@ async def test_the_same_launch_twice_at_once_is_one_instance(world: LocalWorld) 
     await wait_until(lambda: world.living("web-1") == 2, 5.0, "one launcher and one program")
 
 
-async def test_a_launch_whose_caller_gave_up_is_not_lost(world: LocalWorld) -> None:
+async def test_a_launch_whose_caller_gave_up_is_not_lost(world: LocalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = world.engine()
     await engine.observe()
+
+    async def never_settles(leader: Leader) -> Leader:
+        await asyncio.Event().wait()
+        return leader
+
+    monkeypatch.setattr(engine._launcher, "settle", never_settles)
     task = asyncio.create_task(engine.launch(world.order("web-1")))
     await wait_until(lambda: world.living("web-1"), 5.0, "the first process")
     task.cancel()
@@ -474,3 +481,10 @@ def _lives(pid: int) -> bool:
 
 def _marked(folder: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "300"], env={"PATH": "/usr/bin:/bin", "FAIRLEAD_RUN": folder, "A": "1"})
+
+
+async def test_what_a_shell_says_of_the_end_of_a_program_is_no_line_of_its_log(world: LocalWorld) -> None:
+    engine = world.engine()
+    await engine.launch(world.order_of("web-1", ("/bin/sh", "-c", "echo before; kill -KILL $$")))
+    await wait_until(lambda: os.path.exists(f"{world.folder('web-1')}/exit"), 5.0, "its end to be recorded")
+    assert world.output("web-1") == "before\n"

@@ -10,8 +10,9 @@ own in which the shim waits for the program and writes into the folder
 The law: the texts are constant. The program's words arrive as "$@"; its variables arrive under names of ours and take
 their own only in the last process before the program, which is already the program's user: a shell silently drops
 names it cannot spell, and LD_PRELOAD of an app must not reach a shim that is root. The program runs in the foreground
-of the shim, because `&` would start it deaf to SIGINT. Why a shell: an instance costs 0.2 MB, the exit status
-survives the daemon, and there is nothing to upgrade (local.md 3.2). Called by the launcher only.
+of the shim, because `&` would start it deaf to SIGINT; what a shell says of its death ("Killed") is no line of its log.
+Why a shell: an instance costs 0.2 MB, the exit status survives the daemon, and there is nothing to upgrade (local.md
+3.2). Called by the launcher only.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ d=$1; n=$2; m=$3; shift 3; cd /; umask "$m"
 read -r a </proc/self/stat; read -r b </proc/sys/kernel/random/boot_id
 (set -- ${a##*) }; echo "$$ ${20} $b") >"$d/shim.$$" && ln "$d/shim.$$" "$d/shim" && rm -f "$d/shim.$$" || exit 125
 trap : HUP INT QUIT PIPE ALRM TERM USR1 USR2
-/bin/sh -c 'echo "$$" >"$0/pid.tmp" && mv "$0/pid.tmp" "$0/pid" && exec "$@"' "$d" "$@"
+exec 3>&2 2>/dev/null
+/bin/sh -c 'exec 2>&3 3>&-; echo "$$" >"$0/pid.tmp" && mv "$0/pid.tmp" "$0/pid" && exec "$@"' "$d" "$@"
 s=$?; echo "$s" >"$d/exit.tmp" && mv "$d/exit.tmp" "$d/exit"; exit "$s"
 """
 

@@ -139,7 +139,9 @@ def command(
         raise NotFound(f"there is no log of {choice} in {name}", *_hint(folder, choice))
     shown = found if begin is not None or release is not None else found[-MOST_INSTANCES:]
     if len(found) > len(shown):
-        output.note(f"{len(found) - len(shown)} older instances are not shown; --instance ID shows one")
+        left = len(found) - len(shown)
+        older = "1 older instance is" if left == 1 else f"{left} older instances are"
+        output.note(f"{older} not shown; --instance ID shows one")
     return _show(lambda: find(folder, choice), shown, meant, follow, printer, known={log.instance for log in found})
 
 

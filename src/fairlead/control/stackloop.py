@@ -23,7 +23,7 @@ from fairlead.core import runs
 from fairlead.core.desired import Deployment, StackRecord
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.plan import Action, GiveUp, Plan, Remove, Succeed
-from fairlead.core.reconcile import decide
+from fairlead.core.reconcile import decide, waiting
 from fairlead.core.routing import way_back
 from fairlead.engines.base import Engine
 from fairlead.errors import BalancerError, FairleadError, NotFound
@@ -76,6 +76,7 @@ class StackLoop:
         self._acted_at = 0.0
         self._missing: frozenset[str] = frozenset()
         self._waiting: list[tuple[Reached, asyncio.Future[str]]] = []
+        self._said_waiting: dict[str, tuple[str, ...]] = {}
 
     def wake(self) -> None:
         """Something happened: look now."""
@@ -141,9 +142,20 @@ class StackLoop:
         if plan.actions:
             self._acted_at = now
             self._journal.decision(wanted, observed, plan, now)
+        if wanted.under_way is not None:
+            self._say_what_waits(wanted, observed, now)
         self._tell_waiting(wanted, observed)
         await self._apply(plan, wanted, observed)
         return plan, _is_busy(wanted, observed)
+
+    def _say_what_waits(self, wanted: StackRecord, observed: Observed, now: float) -> None:
+        """To who watches the deployment: which services wait to be started, when that has changed."""
+        waits = waiting(wanted, observed, now)
+        for service, names in waits.items():
+            if self._said_waiting.get(service) != names:
+                text = f"{service} waits for {' and '.join(names)} to be healthy"
+                self._journal.say(self.name, text, service=service)
+        self._said_waiting = waits
 
     def _tell_waiting(self, wanted: StackRecord, observed: Observed) -> None:
         """Let go those who waited for what this snapshot shows; who has left meanwhile is forgotten."""

@@ -83,7 +83,8 @@ class Supervisor:
             await keep_way_back(m.balancer, record)
         m.engine.on_change(self.wake)
         m.balancer.on_change(self.wake)
-        self.journal.event("", "daemon_started", f"daemon {m.version} started (pid {m.pid}), {len(records)} stacks")
+        found = f"{len(records)} stack{'s' if len(records) != 1 else ''}"
+        self.journal.event("", "daemon_started", f"daemon {m.version} started (pid {m.pid}), {found}")
         self._alarms.start(names)
         self._loops.run_all()
         self._tasks.spawn("housekeeping", self._keep_house())
@@ -188,7 +189,7 @@ class Supervisor:
         downs: list[Awaitable[Any]] = [self.down(stack, progress) for stack in stacks]
         await asyncio.gather(*downs)
         await self._m.balancer.stop()
-        return {"stacks": stacks, "text": f"{len(stacks)} stacks are down" if stacks else "no stack was up"}
+        return {"stacks": stacks, "text": _down(len(stacks))}
 
     def is_idle(self) -> bool:
         """Whether no stack is up, going down or being brought up."""
@@ -328,6 +329,10 @@ class Supervisor:
         names = [record.name for record in self._m.store.stacks()]
         known = f"this home has {', '.join(names)}" if names else "no stack is up in this home"
         return NotFound(f"there is no stack '{stack}'", known, "fairlead status" if names else "fairlead up PATH")
+
+
+def _down(stacks: int) -> str:
+    return {0: "no stack was up", 1: "1 stack is down"}.get(stacks, f"{stacks} stacks are down")
 
 
 def _told(stack: str, instance: str, text: str) -> dict[str, Any]:

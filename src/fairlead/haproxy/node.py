@@ -82,6 +82,7 @@ class HaproxyNode(Balancer):
         self._upkeep = Upkeep(self._keeper, self._wanted, self._ledger, self._notify)
         self._callbacks: list[Callable[[], None]] = []
         self._lock = asyncio.Lock()
+        self._last_failure = ""
         self._tasks = Tasks("the balancer", self._failed)
         self._closing = False
         self._pause = 0.0
@@ -204,8 +205,11 @@ class HaproxyNode(Balancer):
         return result
 
     def _failed(self, name: str, problem: BaseException) -> None:
-        # The caller is told as well, unless it has gone.
-        log.info("the balancer could not %s: %s", name, problem)
+        # The caller is told as well, unless it has gone; what is tried every second is said once.
+        text = f"the balancer could not {name}: {problem}"
+        if text != self._last_failure:
+            log.info("%s", text)
+        self._last_failure = text
 
     async def _take_out(self, more: Iterable[Command] = ()) -> None:
         """Carry out that a target gets less. Where no HAProxy lives that is done by remembering it."""

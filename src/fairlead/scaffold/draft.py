@@ -243,7 +243,8 @@ def _environment(code: Code, active: dict[str, str]) -> list[Key]:
         comments.append(f"the source reads {', '.join(wanted)}{must}; instances see only what is named here")
     if not active and not wanted:
         return []
-    hints = {name: f"${{env.{name}}}" for name in wanted}
+    # One that has a default in the source may stay unset: `up` refuses a variable that has neither.
+    hints = {name: f"${{env.{name}}}" if code.variables[name] else f"${{env.{name}:-}}" for name in wanted}
     return [Key("environment", active, "; ".join(comments), hints=hints)]
 
 

@@ -206,14 +206,14 @@ class _Builder:
         advice = "write the value out, or put quotes around a value that begins with "
         if isinstance(event, yaml.AliasEvent):
             self.problems.append(
-                Problem(place, "", f"the alias *{event.anchor} is not used in this file", advice + "*")
+                Problem(place, "", f"aliases are not supported in this file: *{event.anchor}", advice + "*")
             )
         elif event.anchor is not None:
             self.problems.append(
-                Problem(place, "", f"the anchor &{event.anchor} is not used in this file", advice + "&")
+                Problem(place, "", f"anchors are not supported in this file: &{event.anchor}", advice + "&")
             )
         if tag := getattr(event, "tag", None):
-            reason = f"the tag {printable(tag.replace('tag:yaml.org,2002:', '!!'))} is not used in this file"
+            reason = f"tags are not supported in this file: {printable(tag.replace('tag:yaml.org,2002:', '!!'))}"
             self.problems.append(Problem(place, "", reason, "remove it; quotes make a value text"))
 
     def _add(self, node: Node) -> Path:
