@@ -141,6 +141,16 @@ def test_a_service_that_waits_says_for_what(fairlead: Fairlead, home: Layout) ->
     assert lines[2:4] == ["  web  release 1, 0 of 2 healthy (min 2, max 2)", "    waits for db to be healthy"]
 
 
+@pytest.mark.parametrize(
+    ("address", "said"), [("0.0.0.0", ", also for other machines (0.0.0.0)"), ("127.0.0.1", ""), ("::1", "")]
+)
+def test_a_listener_that_others_can_reach_says_so(fairlead: Fairlead, home: Layout, address: str, said: str) -> None:
+    stack = a_stack()
+    stack["listeners"][0]["address"] = address
+    with serving(home, {"GET /status": status_of(stack)}):
+        assert fairlead("status").out.splitlines()[1] == f"  http://127.0.0.1:8080  HTTP{said}"
+
+
 def test_jobs_firing_alarms_and_what_is_not_enforced_are_named(fairlead: Fairlead, home: Layout) -> None:
     alarms = [{"alarm": "unhealthy_targets above 0", "text": "unhealthy_targets above 0, since 03:12"}]
     stack = {**a_stack(), "jobs": 3, "alarms": alarms, "unenforced": ["services.web.resources"]}
@@ -215,7 +225,7 @@ def test_watch_without_a_terminal_prints_once_per_change(home: Layout) -> None:
 CONTRACT = {
     "": {"stacks", "balancer", "daemon"},
     "stack": {"name", "engine", "listeners", "services", "resources", "jobs", "unenforced", "alarms"},
-    "listener": {"url", "protocol", "port"},
+    "listener": {"url", "protocol", "address", "port"},
     "service": {"name", "release", "serves", "desired", "declared", "min", "max", "instances"},
     "instance": {
         *("id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone"),

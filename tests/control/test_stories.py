@@ -360,7 +360,9 @@ async def test_status_is_the_contract(town: Town) -> None:
     assert (await daemon.status())["stacks"] == []
     await town.up(daemon)
     status = await daemon.status()
-    assert status["stacks"][0]["listeners"] == [{"url": "http://127.0.0.1:8080", "protocol": "HTTP", "port": 8080}]
+    assert status["stacks"][0]["listeners"] == [
+        {"url": "http://127.0.0.1:8080", "protocol": "HTTP", "address": "127.0.0.1", "port": 8080}
+    ]
     service = status["stacks"][0]["services"][0]
     assert {key: value for key, value in service.items() if key != "instances"} == {
         "name": "web",

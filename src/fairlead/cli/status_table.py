@@ -32,6 +32,11 @@ def table(answer: dict[str, Any], now: datetime, *, colour: bool) -> list[str]:
     return lines
 
 
+def _is_open(address: str) -> bool:
+    """Whether others than this machine reach it."""
+    return bool(address) and not address.startswith("127.") and address != "::1"
+
+
 def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
     """Commands that are useful now."""
     if not answer["stacks"]:
@@ -44,7 +49,9 @@ def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
 def _stack(stack: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
     yield f"{paint(cell(stack['name']), 'bold', on=colour)}  (engine {cell(stack['engine'])})"
     for listener in stack["listeners"]:
-        yield f"  {cell(listener['url'])}  {cell(listener['protocol'])}"
+        address = str(listener.get("address") or "")
+        others = f", also for other machines ({cell(address)})" if _is_open(address) else ""
+        yield f"  {cell(listener['url'])}  {cell(listener['protocol'])}{others}"
         if why := listener.get("explanation"):
             yield f"    {paint('closed', 'red', on=colour)}: {cell(why)}"
     for service in stack["services"]:

@@ -44,7 +44,12 @@ def stack_status(
 
 
 def _listener(listener: Listener, observed: Observed, *, explain: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {"url": listener.url, "protocol": listener.protocol, "port": listener.port}
+    shown: dict[str, Any] = {
+        "url": listener.url,
+        "protocol": listener.protocol,
+        "address": listener.address,
+        "port": listener.port,
+    }
     if explain:
         place = (listener.address, listener.port)
         shown["explanation"] = next((one.why for one in observed.missing if (one.address, one.port) == place), "")

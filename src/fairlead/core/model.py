@@ -119,7 +119,7 @@ class Listener:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.address, self.address)
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
-        return f"http://{host}:{self.port}"
+        return f"http://{host}" if self.port == 80 else f"http://{host}:{self.port}"
 
     @property
     def services(self) -> tuple[str, ...]:
