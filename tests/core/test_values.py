@@ -41,8 +41,8 @@ def test_long_names_keep_their_run_folders_apart() -> None:
 
 def test_a_listener_on_every_address_is_reached_on_loopback() -> None:
     assert Listener(port=80, default="web", address="0.0.0.0").url == "http://127.0.0.1"
-    assert Listener(port=80, default="web", address="::").url == "http://[::1]:80"
-    assert Listener(port=80, default="web", address="::1").url == "http://[::1]:80"
+    assert Listener(port=80, default="web", address="::").url == "http://[::1]"
+    assert Listener(port=80, default="web", address="::1").url == "http://[::1]"
 
 
 def test_a_command_that_names_the_socket_wants_one() -> None:
