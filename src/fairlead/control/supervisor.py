@@ -119,7 +119,7 @@ class Supervisor:
 
     async def close(self) -> None:
         """The daemon leaves: loops end, instances and the balancer stay."""
-        await self._ups.close()
+        await self._ups.turns.close()
         for stuck in await self._tasks.stop(CLOSE_DEADLINE):
             log.error("%s did not end within %g s", stuck, CLOSE_DEADLINE)
         await self._alarms.close()
@@ -156,9 +156,9 @@ class Supervisor:
     async def cancel(self, stack: str, who: str = "") -> dict[str, Any]:
         """Give up a running `up` (Ctrl-C), as after a failed deployment; returns when that is done. who: whose it is,
         as in its request; the `up` of another one goes on, and ours no longer waits for it. "": whoever's it is."""
-        if self._ups.withdraw(stack, who):
+        if self._ups.turns.withdraw(stack, who):
             return {"stack": stack, "cancelled": False, "text": "another one is under way, and goes on"}
-        cancelled = await self._ups.cancel(stack, who)
+        cancelled = await self._ups.turns.cancel(stack, who)
         record = self._m.store.stack(stack)
         if record and record.under_way:
             self._loops.of(stack).fail(record, reason="cancelled")
@@ -174,7 +174,7 @@ class Supervisor:
         """Drain and stop it; returns when nothing of it runs. NotFound."""
         if self._m.store.stack(stack) is None:
             raise self._no_such_stack(stack)
-        await self._ups.cancel(stack)
+        await self._ups.turns.cancel(stack)
         with self.journal.follow(stack, progress):
             record = self._m.store.stack(stack)
             if record is not None:
@@ -193,7 +193,7 @@ class Supervisor:
 
     def is_idle(self) -> bool:
         """Whether no stack is up, going down or being brought up."""
-        return not self._m.store.stacks() and not self._ups.under_way
+        return not self._m.store.stacks() and not self._ups.turns.under_way
 
     def events(self, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
         """Oldest first, at most the last `limit` with id > after."""

@@ -1,18 +1,16 @@
 """`fairlead up` and `restart`: from what is asked to a recorded wish, and the wait until it has come true.
 
 The steps, each of which can fail without harm to what serves: read the file; reserve its ports; build the releases;
-compare with what is wanted now; configure the balancer; record the new revision as a deployment; wait for its end. One
-`up` at a time for a stack: the second waits, saying for what.
+compare with what is wanted now; configure the balancer; record the new revision as a deployment; wait for its end.
+`turns` lets one of them at a time onto a stack.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import secrets
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +18,7 @@ from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.ports import Builder
 from fairlead.control.stackloop import StackLoop, keep_way_back
+from fairlead.control.turns import Turns
 from fairlead.core.capacity import in_place
 from fairlead.core.desired import Deployment, Revision, StackRecord
 from fairlead.core.differences import differences
@@ -49,21 +48,8 @@ class UpRequest:
     who: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """An `up` or a restart under way."""
-
-    task: asyncio.Task[dict[str, Any]]
-    what: str
-    who: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"another `{self.what}` is under way{f', of {self.who}' if self.who else ''}, since {self.since}"
-
-
 class Ups:
-    """The `up`s under way, at most one a stack; each is a task of its own, which outlives the client that asked."""
+    """What `up` and `restart` do; `turns` sees to it that they do it one at a time for a stack."""
 
     def __init__(
         self,
@@ -76,91 +62,16 @@ class Ups:
     ) -> None:
         self._store, self._balancer, self._builder = store, balancer, builder
         self._clock, self._journal, self._loop_for = clock, journal, loop_for
-        self._running: dict[str, _Running] = {}
-        self._cancels: Counter[str] = Counter()
-        self._waiting: set[tuple[str, str]] = set()
-        self._withdrawn: set[tuple[str, str]] = set()
-
-    @property
-    def under_way(self) -> bool:
-        """Whether anything is being brought up."""
-        return bool(self._running)
+        self.turns = Turns(journal, clock)
 
     async def up(self, request: UpRequest, progress: Progress) -> dict[str, Any]:
         """See `Supervisor.up`."""
         stack = read(request.path, env=request.env, dotenv=request.dotenv)
-        return await self._alone("up", stack.name, request.who, lambda: self._up(stack), progress)
+        return await self.turns.take("up", stack.name, request.who, lambda: self._up(stack), progress)
 
     async def restart(self, name: str, services: tuple[str, ...], progress: Progress) -> dict[str, Any]:
         """See `Supervisor.restart`. services: those to replace."""
-        return await self._alone("restart", name, "", lambda: self._restart(name, services), progress)
-
-    async def _alone(
-        self,
-        what: str,
-        name: str,
-        who: str,
-        work: Callable[[], Coroutine[Any, Any, dict[str, Any]]],
-        progress: Progress,
-    ) -> dict[str, Any]:
-        """Do `work` as the only one on the stack `name`; wait, and say for whom, while another is under way."""
-        cancels, mine = self._cancels[name], (name, who)
-        while (before := self._running.get(name)) is not None:
-            progress({"text": f"waiting: {before}"})
-            self._waiting.add(mine)
-            await asyncio.wait({before.task})
-            self._waiting.discard(mine)
-            if mine in self._withdrawn:
-                self._withdrawn.discard(mine)
-                raise DeploymentFailed(f"`{what}` of {name} was withdrawn while it waited", "", "")
-            if self._cancels[name] != cancels:
-                # Whoever gave up while this one waited meant this one, too.
-                raise DeploymentFailed(f"`{what}` of {name} was cancelled", "", "")
-        with self._journal.follow(name, progress):
-            task = asyncio.create_task(work(), name=f"{what} {name}")
-            self._running[name] = _Running(task, what, who, f"{self._clock.wall()[:19]}Z")
-            task.add_done_callback(lambda done: self._forget(name, done))
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                if task.cancelled():
-                    raise DeploymentFailed(f"`{what}` of {name} was cancelled", "", "") from None
-                raise
-
-    def withdraw(self, stack: str, who: str) -> bool:
-        """Whether somebody else's `up` is under way, which `who` may not end. If `who` waits for it: no longer."""
-        running = self._running.get(stack)
-        if not who or running is None or running.who == who:
-            return False
-        if (stack, who) in self._waiting:
-            self._withdrawn.add((stack, who))
-        return True
-
-    async def cancel(self, stack: str, who: str = "") -> bool:
-        """End the `up` of `stack`, if one is under way, and without a `who` also those that wait for it; what it
-        recorded stays recorded."""
-        if not who:
-            self._cancels[stack] += 1
-        return await self._end(stack)
-
-    async def _end(self, stack: str) -> bool:
-        running = self._running.get(stack)
-        if running is None:
-            return False
-        running.task.cancel()
-        await asyncio.wait({running.task})
-        return True
-
-    async def close(self) -> None:
-        """The daemon leaves: what is being built is dropped, what is recorded goes on after its return."""
-        for stack in list(self._running):
-            await self._end(stack)
-
-    def _forget(self, stack: str, task: asyncio.Task[dict[str, Any]]) -> None:
-        if (running := self._running.get(stack)) and running.task is task:
-            del self._running[stack]
-        if not task.cancelled():
-            task.exception()  # whoever waited has it; nobody may be left to ask
+        return await self.turns.take("restart", name, "", lambda: self._restart(name, services), progress)
 
     async def _up(self, stack: Stack) -> dict[str, Any]:
         record = self._store.stack(stack.name)
