@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -35,16 +36,30 @@ def answering(folder: Path, *pieces: bytes) -> Iterator[tuple[Exchange, list[byt
         def serve() -> None:
             connection, _ = listening.accept()
             with connection:
-                asked.append(connection.recv(65536))
+                asked.append(_request(connection))
                 for piece in pieces:
                     connection.sendall(piece)
 
         thread = threading.Thread(target=serve)
         thread.start()
         exchange = Exchange(path, 5)
-        yield exchange, asked
-        exchange.close()
-        thread.join()
+        try:
+            yield exchange, asked
+        finally:
+            exchange.close()
+            thread.join()
+
+
+def _request(connection: socket.socket) -> bytes:
+    """The whole request: its head, and as many bytes as that says."""
+    asked = b""
+    while b"\r\n\r\n" not in asked:
+        asked += connection.recv(65536)
+    head, _, body = asked.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
 
 
 def whole(exchange: Exchange) -> bytes:
