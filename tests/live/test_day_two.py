@@ -111,7 +111,8 @@ async def test_an_upgrade_of_the_daemon_loses_nothing_and_restarts_nothing(house
     house.run("down", "upgrade")
 
 
-async def test_a_listener_added_changed_and_removed_twenty_times_loses_nothing(house: House) -> None:
+async def test_a_listener_added_changed_and_removed_twenty_times_loses_nothing(plain_house: House) -> None:
+    house = plain_house  # long, and nothing in it depends on who runs it
     folder = house.a_stack("doors", app=apps.WELL)
     plain = (folder / "fairlead.yaml").read_text()
     extra = [f"    - {{port: {house.port(name)}, default: {{forward: web}}}}\n" for name in ("side", "back")]
@@ -128,7 +129,8 @@ async def test_a_listener_added_changed_and_removed_twenty_times_loses_nothing(h
     house.run("down", "doors")
 
 
-async def test_a_second_stack_comes_and_goes_while_websockets_of_the_first_stay_open(house: House) -> None:
+async def test_a_second_stack_comes_and_goes_while_websockets_of_the_first_stay_open(plain_house: House) -> None:
+    house = plain_house  # long, and nothing in it depends on who runs it
     first, second = house.a_stack("first", app=ECHO), house.a_stack("second", app=apps.WELL)
     await house.do("up", str(first))
     sockets = await open_many(house.port("first"), 200)
@@ -146,7 +148,8 @@ async def test_a_second_stack_comes_and_goes_while_websockets_of_the_first_stay_
     house.run("down", "first")
 
 
-async def test_two_stacks_share_a_port_by_host_and_a_real_conflict_names_both(house: House) -> None:
+async def test_two_stacks_share_a_port_by_host_and_a_real_conflict_names_both(plain_house: House) -> None:
+    house = plain_house  # long, and nothing in it depends on who runs it
     folders = {name: house.a_stack(name, app=apps.WELL) for name in ("blue", "green", "loud")}
     shared = house.port("blue")
     for name in ("blue", "green"):
@@ -236,7 +239,8 @@ async def test_a_drained_instance_gets_no_request_and_keeps_its_running_ones(hou
     house.run("down", "drain")
 
 
-async def test_ctrl_c_at_any_moment_of_an_up_leaves_what_was(house: House) -> None:
+async def test_ctrl_c_at_any_moment_of_an_up_leaves_what_was(plain_house: House) -> None:
+    house = plain_house  # long, and nothing in it depends on who runs it
     folder = house.a_stack("ctrlc", app=apps.WELL)
     await house.do("up", str(folder))
     async with load_on(house, "ctrlc") as load:

@@ -457,7 +457,7 @@ load_balancer:
     assert (web.deregistration_delay, web.retry, web.stop_timeout) == (0.0, "off", 5.0)
     assert (docs.program.argv, docs.source) == (("node", "server js", "-"), "/abs")  # type: ignore[union-attr]
     assert [(one.url, one.default) for one in stack.listeners] == [
-        ("http://127.0.0.1:80", "web"),
+        ("http://127.0.0.1", "web"),
         ("http://127.0.0.1:81", "docs"),
     ]
 
