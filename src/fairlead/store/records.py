@@ -48,10 +48,18 @@ def read(kind: type[Record], stored: str) -> Record:
     return value
 
 
-@functools.lru_cache(maxsize=2048)
-def _read(kind: str, stored: str) -> Any:
-    """Kept, because a loop reads the same rows in every turn, and nobody changes a value of core."""
+def _parsed(kind: str, stored: str) -> Any:
     return _ADAPTERS[kind].validate_python(json.loads(stored))
+
+
+# Kept, because a loop reads the same rows in every turn, and nobody changes a value of core: the instances of a large
+# stack (some kilobytes each), and apart from them the few rows of other kinds, of which a stack's may be long.
+_INSTANCES = functools.lru_cache(maxsize=1024)(_parsed)
+_OTHERS = functools.lru_cache(maxsize=64)(_parsed)
+
+
+def _read(kind: str, stored: str) -> Any:
+    return (_INSTANCES if kind == InstanceRecord.__name__ else _OTHERS)(kind, stored)
 
 
 def _plain(value: Any) -> Any:
