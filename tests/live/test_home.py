@@ -274,7 +274,8 @@ async def test_a_home_on_a_read_only_file_system_is_named(house: House) -> None:
         kill_all(house)
         await house.until("all is dead", lambda: not house.processes())
         remount = ["mount", "-o", "remount,ro", str(house.folder)]
-        done = subprocess.run(remount, capture_output=True, text=True)
+        # Busy for as long as a process that ends still has a file open.
+        done = await house.until("a mount that is not busy", lambda: _unless_busy(remount))
         need(done.returncode == 0, f"it cannot be mounted read-only here: {done.stderr}")
         try:
             refused = house.run("up", str(folder), check=False)
@@ -284,6 +285,11 @@ async def test_a_home_on_a_read_only_file_system_is_named(house: House) -> None:
         assert "Read-only file system" in refused.stderr
         assert "Mount its file system writable again" in refused.stderr
         await house.until("writable again, all is back", lambda: len(house.healthy("shop")) == 2)
+
+
+def _unless_busy(command: list[str]) -> subprocess.CompletedProcess[str] | None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    return None if "busy" in done.stderr else done
 
 
 async def test_what_a_power_cut_leaves_lying_about_is_in_nobodys_way(house: House) -> None:
