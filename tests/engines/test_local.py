@@ -129,7 +129,8 @@ async def test_sigterm_reaches_the_program_only_and_only_once(world: LocalWorld)
     engine = world.engine()
     program = "import signal, time\n"
     program += "signal.signal(signal.SIGTERM, lambda *a: print('TERM', flush=True))\nprint('up', flush=True)\n"
-    program += "while True: time.sleep(300)\n"
+    # Short sleeps: a signal just before a sleep is heard only after it.
+    program += "while True: time.sleep(0.05)\n"
     await launched(world, engine, PYTHON, "-S", "-c", program)
     await wait_until(lambda: world.output("web-1") == "up\n", 5.0, "the program's first line")
     await engine.stop(STACK, "web-1")
