@@ -3,7 +3,7 @@
 # make test    every test this machine can run
 # make lint    style, types, import rules
 # make soak    half an hour of load and random kills; MINUTES=5 make soak for less
-# make bench   figures, as ratios measured side by side (needs nginx and wrk)
+# make bench   figures, as ratios measured side by side (needs nginx and wrk; h2load for HTTP/2)
 # make clean   removes what these made; run `.venv/bin/fairlead down --all` first, running stacks are left alone
 
 PYTHON ?= python3
@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 	@echo "(here \`fairlead\` is $(VENV)/bin/fairlead; \`. $(VENV)/bin/activate\` makes the short name work)" >&2
 
 test: $(VENV)/.dev
-	$(VENV)/bin/pytest $(TESTS)
+	$(VENV)/bin/pytest -n 2 --dist loadgroup $(TESTS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check src tests bench

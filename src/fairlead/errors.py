@@ -6,6 +6,7 @@
     +-- EngineError         an instance could not be launched, signalled or looked at
     +-- BalancerError       HAProxy refused a configuration or a command, or does not answer
     |   +-- PortInUse       a listener's port is taken; says by whom
+    |   +-- CertificateError  a listener's certificate cannot be used; says which file and why
     +-- StoreError          the home or its database
     |   +-- HomeBusy        another daemon holds the home
     |   +-- HomeTooNew      a newer fairlead wrote it
@@ -82,6 +83,10 @@ class BalancerError(FairleadError):
 
 class PortInUse(BalancerError):
     code = "port_in_use"
+
+
+class CertificateError(BalancerError):
+    code = "certificate"
 
 
 class StoreError(FairleadError):

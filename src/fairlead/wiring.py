@@ -20,6 +20,7 @@ from typing import TypeVar
 from fairlead import __version__
 from fairlead.aiokit.pidfd import boot_id
 from fairlead.aiokit.tasks import Tasks
+from fairlead.certificates.home import HomeCertificates
 from fairlead.control.clock import SystemClock
 from fairlead.control.delivery import RealCourier
 from fairlead.control.disk import Disk
@@ -128,6 +129,7 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
             user=lb,
             fd_limit=soft,
             cpus=len(os.sched_getaffinity(0)),
+            certificates=HomeCertificates(layout.authority),
             search_path=SYSTEM_PATH if lb else environment.get("PATH", SYSTEM_PATH),
         ),
         builder=ReleaseBuilder(layout, env=environment, builder_user=build, app_user=app),

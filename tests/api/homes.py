@@ -74,6 +74,16 @@ class ScriptedSupervisor(Supervisor):
         self.asked.append(("give_back", stack, instance))
         return {"stack": stack, "instance": instance, "text": "returned"}
 
+    async def open_instance(self, stack: str, instance: str, seconds: float) -> dict[str, Any]:
+        self._maybe_fail()
+        self.asked.append(("open", stack, instance, seconds))
+        url = "http://127.0.0.1:40001/?fairlead-open=hunter2"
+        return {"url": url, "port": 40001, "until": "2026-11-21T12:00:00Z", "text": "open"}
+
+    async def close_instance(self, stack: str, instance: str) -> dict[str, Any]:
+        self.asked.append(("close", stack, instance))
+        return {"stack": stack, "instance": instance, "text": "closed"}
+
     async def protect(self, stack: str, instance: str, on: bool) -> dict[str, Any]:
         self.asked.append(("protect", stack, instance, on))
         return {"stack": stack, "instance": instance, "text": "protected"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from fairlead.api.wire import Exchange
 from fairlead.api.work import LongWork
 from fairlead.errors import (
     BuildError,
+    CertificateError,
     DaemonUnavailable,
     DeploymentFailed,
     FairleadError,
@@ -77,6 +79,7 @@ async def test_status_passes_names_that_are_no_utf8() -> None:
         (UsageError("impossible"), 400),
         (SpecError("2 problems", ("a", "b")), 400),
         (PortInUse("port 80 is taken", "by nginx"), 409),
+        (CertificateError("listener 8443 has no certificate that can be used", "/a.pem expired"), 409),
         (DeploymentFailed("given up"), 409),
         (BuildError("no python"), 500),
     ],
@@ -112,6 +115,9 @@ async def test_a_fault_of_fairlead_is_an_error_too_and_the_daemon_lives() -> Non
         ("POST", "/stacks/shop/scale", b'{"service": "web", "desired": "2"}', 400, "desired"),
         ("POST", "/stacks/shop/instances/web-1/drain", b'{"froce": true}', 400, "froce"),
         ("POST", "/stacks/shop/instances/web-1/explode", b"", 404, "Not Found"),
+        ("POST", "/stacks/shop/instances/web-1/open", b'{"seconds": 0}', 400, "seconds"),
+        ("POST", "/stacks/shop/instances/web-1/open", b'{"seconds": NaN}', 400, "seconds"),
+        ("POST", "/stacks/shop/instances/web-1/open", b'{"seconds": "60"}', 400, "seconds"),
         ("GET", "/stacks/shop/entry", b"", 400, "name a service or an instance"),
         ("GET", "/stacks/shop/entry?service=web&instance=web-1", b"", 400, "name a service or an instance"),
         ("POST", "/stacks", b" " * (4 * 1024 * 1024 + 1), 400, "bytes"),
@@ -137,6 +143,20 @@ async def test_a_refused_request_does_not_repeat_its_secrets() -> None:
         body = b'{"path": "/f", "env": {"TOKEN": ["hunter2"]}}'
         _, answer = await daemon.ask(lambda _: raw(daemon.path, "POST", "/stacks", body))
     assert "hunter2" not in json.dumps(answer)
+
+
+async def test_the_token_of_an_opened_instance_goes_to_who_asked_and_into_no_log(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with a_daemon() as daemon:
+        opened = await daemon.ask(lambda client: client.open_instance("shop", "web-1", 60))
+        daemon.supervisor.fail = ZeroDivisionError("oops")
+        with pytest.raises(FairleadError):
+            await daemon.ask(lambda client: client.open_instance("shop", "web-1", 60))
+    assert (opened["stack"], opened["instance"], "hunter2" in opened["url"]) == ("shop", "web-1", True)
+    printed = capfd.readouterr()
+    assert "hunter2" not in caplog.text + printed.out + printed.err
 
 
 async def test_up_streams_progress_and_ends_with_the_result() -> None:
@@ -243,6 +263,8 @@ async def test_names_are_quoted_on_the_way() -> None:
         (lambda client: client.give_back("shop", "web-1"), ("give_back", "shop", "web-1")),
         (lambda client: client.protect("shop", "web-1", False), ("protect", "shop", "web-1", False)),
         (lambda client: list(client.terminate("shop", "a b", now=True)), ("terminate", "shop", "a b", True, False)),
+        (lambda client: client.open_instance("shop", "web-1", 90), ("open", "shop", "web-1", 90.0)),
+        (lambda client: client.close_instance("shop", "web-1"), ("close", "shop", "web-1")),
         (lambda client: client.entry("shop", service="web"), ("entry", "shop", "web", None)),
         (lambda client: client.entry("shop", instance="web-1"), ("entry", "shop", None, "web-1")),
     ],

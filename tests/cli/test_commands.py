@@ -208,11 +208,16 @@ def facts(url: str, requests: int, *instances: str) -> dict:
     }
 
 
+def listening_at(*urls: str) -> dict:
+    """The status of a stack whose only service is behind the first of them."""
+    return status_of({**a_stack("shop"), "listeners": [{"url": url, "protocol": "HTTP"} for url in urls]})
+
+
 @pytest.mark.live
 def test_check_counts_100_requests_by_instance(fairlead: Fairlead, home: Layout) -> None:
     with a_balancer("web-1", "web-2") as (url, asked):
         described = iter([facts(url, 5, "web-1", "web-2"), facts(url, 105, "web-1", "web-2")])
-        answers = {"GET /status": status_of(a_stack("shop")), "GET /stacks/shop/check": lambda _: next(described)}
+        answers = {"GET /status": listening_at(url), "GET /stacks/shop/check": lambda _: next(described)}
         with serving(home, answers):
             shown = fairlead("check")
     assert shown.status == 0, shown.out
@@ -227,7 +232,7 @@ def test_check_counts_100_requests_by_instance(fairlead: Fairlead, home: Layout)
 def test_check_exits_1_with_the_reason_when_it_does_not_hold(fairlead: Fairlead, home: Layout) -> None:
     with a_balancer("web-1", "web-1", "web-2") as (url, _):
         described = iter([facts(url, 0, "web-1", "web-2"), facts(url, 90, "web-1", "web-2")])
-        answers = {"GET /status": status_of(a_stack("shop")), "GET /stacks/shop/check": lambda _: next(described)}
+        answers = {"GET /status": listening_at(url), "GET /stacks/shop/check": lambda _: next(described)}
         with serving(home, answers):
             shown = fairlead("check", "--requests", "90", "--json")
     assert shown.status == 1
@@ -237,6 +242,21 @@ def test_check_exits_1_with_the_reason_when_it_does_not_hold(fairlead: Fairlead,
         "web-1 answered 60 of 90 requests, not 45",
         "web-2 answered 30 of 90 requests, not 45",
     ]
+
+
+@pytest.mark.live
+def test_check_asks_a_listener_without_a_service_once_and_names_who_was_not_asked(
+    fairlead: Fairlead, home: Layout
+) -> None:
+    nobody = {"stack": "shop", "token": "secret", "requests": 5, "listeners": []}
+    with a_balancer("web-1") as (url, asked):
+        answers = {"GET /status": listening_at(url), "GET /stacks/shop/check": nobody}
+        with serving(home, answers):
+            shown = fairlead("check")
+    assert shown.status == 0, shown.out
+    assert [line.split()[0] for line in asked] == [f"{url.removeprefix('http://')}/"]
+    assert shown.out.splitlines()[0] == f"{url}: 1 request, answered 200"
+    assert shown.err == "not asked: web; no request of HTTP/1.1 for the path of its health check goes to it alone\n"
 
 
 def test_check_with_nothing_running_says_so(fairlead: Fairlead) -> None:

@@ -183,6 +183,22 @@ def test_exec_of_a_service_without_a_healthy_instance_says_what_they_are(fairlea
         assert "web has no instance\nnext: fairlead run web\n" in fairlead("exec", "web").err
 
 
+def test_what_is_routed_to_and_not_run_has_nothing_to_enter(fairlead: Fairlead, home: Layout) -> None:
+    stack = a_stack("shop", (an_instance("web-1", health="unhealthy", runs=False),))
+    stack["services"][0]["runs"] = False
+    with serving(home, {"GET /status": status_of(stack)}):
+        shown = fairlead("exec", "web")
+    assert shown.status == 2
+    assert shown.err == "error: web is routed to, and not run by fairlead: there is nothing here to enter\n"
+
+
+def test_without_health_checks_any_instance_that_serves_is_taken(home: Layout, tmp_path: Path) -> None:
+    unasked = an_instance("web-5", health="unavailable", reason="Target.HealthCheckDisabled")
+    with a_town(home, tmp_path) as daemon:
+        daemon.answers["GET /status"] = status_of(a_stack("shop", (unasked,)))
+        assert call(home, "exec", "web", "true").stderr == "in web-5\n"
+
+
 def test_without_words_a_shell_is_meant_and_only_the_first_dashes_go() -> None:
     assert words_or_shell(())[0] in ("/bin/bash", "/bin/sh")
     assert words_or_shell(("--",)) == words_or_shell(())

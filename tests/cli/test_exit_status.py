@@ -23,7 +23,7 @@ from fairlead.errors import FairleadError, NotFound
 from fairlead.spec.jsonschema import schema_text
 from tests.cli.conftest import Fairlead
 from tests.cli.scripted import Refuse, Stream, a_stack, an_instance, serving, status_of
-from tests.cli.test_commands import a_balancer, facts
+from tests.cli.test_commands import a_balancer, facts, listening_at
 from tests.cli.test_explain import an_explanation
 
 EVERY = {" ".join(words): command for words, command, _ in every_command(root)}
@@ -62,6 +62,8 @@ ANSWERS: dict[str, Any] = {
     "POST /stacks/shop/instances/web-1/return": ONE,
     "POST /stacks/shop/instances/web-1/protect": ONE,
     "POST /stacks/shop/instances/web-1/terminate": result(**ONE),
+    "POST /stacks/shop/instances/web-1/open": {**ONE, "url": EVIL, "port": 40001, "until": EVIL},
+    "POST /stacks/shop/instances/web-1/close": ONE,
     "GET /events": {
         "events": [{"id": 1, "at": "2026-11-21T10:02:11Z", "stack": "shop", "service": "web", "instance": "web-1",
                     "kind": "launched", "text": EVIL}],
@@ -77,7 +79,8 @@ ANSWERS: dict[str, Any] = {
 WORDS = {
     "scale": ("web", "4"), "explain": ("web",), "exec": ("web", "true"), "run": ("web", "true"), "jobs run": ("nightly",),
     "instance drain": ("web-1",), "instance return": ("web-1",), "instance protect": ("web-1",),
-    "instance terminate": ("web-1",), "completion": ("bash",), "up": ("fairlead.yaml",), "plan": ("fairlead.yaml",),
+    "instance terminate": ("web-1",), "instance open": ("web-1",), "instance close": ("web-1",), "completion": ("bash",), "up": ("fairlead.yaml",), "plan": ("fairlead.yaml",),
+    "trust": ("--root", "image"),
 }  # fmt: skip
 """What each command needs to be given."""
 
@@ -86,7 +89,9 @@ ASKS = {
     "restart": "POST /stacks/shop/restart", "instance drain": "POST /stacks/shop/instances/web-1/drain",
     "instance return": "POST /stacks/shop/instances/web-1/return",
     "instance protect": "POST /stacks/shop/instances/web-1/protect",
-    "instance terminate": "POST /stacks/shop/instances/web-1/terminate", "explain": "GET /stacks/shop/explain",
+    "instance terminate": "POST /stacks/shop/instances/web-1/terminate",
+    "instance open": "POST /stacks/shop/instances/web-1/open",
+    "instance close": "POST /stacks/shop/instances/web-1/close", "explain": "GET /stacks/shop/explain",
     "check": "GET /stacks/shop/check", "exec": "GET /stacks/shop/entry", "run": "GET /stacks/shop/entry",
     "jobs run": "POST /stacks/shop/jobs/nightly", "events": "GET /events", "status": "GET /status", "jobs": "GET /jobs",
 }  # fmt: skip
@@ -178,12 +183,18 @@ def turns_into(program: str) -> Callable[[Scene], int]:
 def shares_evenly(scene: Scene) -> int:
     with a_balancer("web-1", "web-2") as (url, _):
         described = iter([facts(url, 5, "web-1", "web-2"), facts(url, 105, "web-1", "web-2")])
-        return scene.asked(lambda _: next(described))
+        return scene.run(**{ASKS[scene.name]: lambda _: next(described), "GET /status": listening_at(url)})
 
 
 def probes_in_vain(scene: Scene) -> int:
     """There is nothing that could be started to see what it answers."""
     return scene.fairlead("init", "--print", "--probe", "--command", "no-such-program").status
+
+
+def is_put_into_an_image(scene: Scene) -> int:
+    """The machine's own store is not a test's to change."""
+    Path("image/usr/local/share/ca-certificates").mkdir(parents=True)
+    return scene.run()
 
 
 PROVOKED: dict[str, Callable[[Scene], int]] = {
@@ -204,6 +215,8 @@ PROVOKED: dict[str, Callable[[Scene], int]] = {
     "init 0": lambda scene: scene.fairlead("init", "--print", "--command", "serve").status,
     "init 1": probes_in_vain,
     "check 0": shares_evenly,
+    "trust 0": is_put_into_an_image,
+    "trust 1": lambda scene: scene.fairlead("trust", "--check", "--root", "image").status,
     "check 1": lambda scene: scene.fairlead("check").status,
 }
 """How each status comes about: `STATUS` for every command, or `COMMAND STATUS`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter
 from fairlead.core.desired import StackRecord
 from fairlead.core.explain import DeploymentShown, explain
 from fairlead.core.layout import Layout
+from fairlead.core.model import Service, Targets
 from fairlead.core.observed import Observed
 from fairlead.core.steps import Step
 from fairlead.errors import NotFound
@@ -20,6 +22,7 @@ from fairlead.store.database import Store
 from tests.cli.conftest import Fairlead
 from tests.cli.scripted import Refuse, a_stack, serving, status_of
 from tests.control.test_explain import AT, LAUNCH, OLD_SNAPSHOT
+from tests.store.builders import a_stack_record
 
 ANSWER = "web has 0 of 1 healthy: web-1 was killed by SIGKILL just now and web-2 is launched in its place."
 
@@ -49,6 +52,26 @@ def test_the_first_line_is_the_answer(fairlead: Fairlead, home: Layout) -> None:
     assert "size        1, as the file says" in lines
     assert any(line.startswith("web-1       in_service for 58 s, but its process killed by SIGKILL") for line in lines)
     assert "next: fairlead status" in shown.err
+
+
+def test_a_target_that_is_not_run_has_neither_release_nor_zone(fairlead: Fairlead, home: Layout) -> None:
+    said = an_explanation()
+    said["instances"][0] |= {"id": "api-1", "release": 0, "zone": "", "text": "in_service, healthy"}
+    with serving(home, {"GET /status": status_of(a_stack("shop")), "GET /stacks/shop/explain": said}):
+        shown = fairlead("explain", "api")
+    assert "api-1       in_service, healthy\n" in shown.out
+
+
+def test_logs_are_named_next_only_of_what_has_some(fairlead: Fairlead, home: Layout) -> None:
+    record = a_stack_record("shop")
+    api = Service(name="api", program=Targets(addresses=("10.0.0.7:9000",)), source="")
+    stack = replace(record.desired.stack, services=(*record.desired.stack.services, api))
+    store = Store.open(home.database)
+    store.save_stack(replace(record, desired=replace(record.desired, stack=stack)))
+    store.close()
+    with serving(home, {"GET /status": status_of(a_stack("shop")), "GET /stacks/shop/explain": an_explanation()}):
+        assert "next: fairlead status  |  fairlead events\n" in fairlead("explain", "api").err
+        assert "next: fairlead status  |  fairlead logs web  |  fairlead events\n" in fairlead("explain", "web").err
 
 
 def test_json_is_what_the_daemon_said_and_ascii(fairlead: Fairlead, home: Layout) -> None:

@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fairlead.cli.log_files import Choice, Filter, Follower, LogFile, Past, find
 from fairlead.core.layout import Layout
+from fairlead.core.model import Service, Targets
 from fairlead.engines.about import About, End
+from fairlead.store.database import Store
 from tests.cli.conftest import Fairlead
+from tests.store.builders import a_stack_record
 
 
 def write(home: Layout, instance: str, text: bytes, *, age: float = 0, stack: str = "shop") -> Path:
@@ -55,6 +59,23 @@ def test_no_log_is_an_error_that_names_what_was_asked_for(fairlead: Fairlead, ho
     shown = fairlead("logs", "wbe")
     assert (shown.status, shown.out) == (2, "")
     assert "no log of service 'wbe' in shop" in shown.err
+
+
+@pytest.mark.parametrize("words", [("api",), ("--instance", "api-1")])
+def test_what_is_routed_to_and_not_run_has_no_log_and_the_error_says_why(
+    fairlead: Fairlead, home: Layout, words: tuple[str, ...]
+) -> None:
+    write(home, "web-1", b"a\n")
+    record = a_stack_record("shop")
+    api = Service(name="api", program=Targets(addresses=("10.0.0.7:9000",)), source="")
+    stack = replace(record.desired.stack, services=(*record.desired.stack.services, api))
+    store = Store.open(home.database)
+    store.save_stack(replace(record, desired=replace(record.desired, stack=stack)))
+    store.close()
+    shown = fairlead("logs", *words)
+    assert shown.status == 2
+    assert "in shop: api is routed to, and not run by fairlead\nnext: fairlead explain api\n" in shown.err
+    assert "not run" not in fairlead("logs", "wbe").err
 
 
 def test_a_stack_that_never_launched_anything_is_not_meant(fairlead: Fairlead, home: Layout) -> None:
@@ -232,6 +253,24 @@ def test_runs_are_shown_only_when_they_are_asked_for(fairlead: Fairlead, home: L
     shown = fairlead("logs", "nightly")
     assert shown.status == 2
     assert "'nightly' is a job\nnext: fairlead logs --job nightly" in shown.err
+
+
+def test_a_stack_that_runs_nothing_of_its_own_is_there_and_has_no_logs(fairlead: Fairlead, home: Layout) -> None:
+    record = a_stack_record("outside")
+    api = Service(name="api", program=Targets(addresses=("10.0.0.7:9000",)), source="")
+    store = Store.open(home.database)
+    store.save_stack(
+        replace(record, desired=replace(record.desired, stack=replace(record.desired.stack, services=(api,))))
+    )
+    store.close()
+    for words in ((), ("--follow",), ("--stack", "outside")):
+        shown = fairlead("logs", *words)
+        assert shown.status == 2
+        assert "in outside: all that it has is routed to, and not run by fairlead\nnext: fairlead status\n" in shown.err
+    # Beside one that prints it is not what somebody means who names none.
+    write(home, "web-1", b"a\n")
+    assert fairlead("logs").out == "web-1 | a\n"
+    assert "in outside: all that it has" in fairlead("logs", "--stack", "outside").err
 
 
 def test_json_is_one_object_a_line(fairlead: Fairlead, home: Layout) -> None:

@@ -157,12 +157,28 @@ def test_a_full_disk_is_named(home: Layout) -> None:
     assert (shown.returncode, shown.stderr) == (1, "error: the output cannot be written: No space left on device\n")
 
 
+STARTED = """
+import signal, sys, fairlead.__main__
+# Not before the program itself has begun: until it first says what Ctrl-C does, a traceback is all there can be.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+real = signal.signal
+def first(*given):
+    signal.signal = real
+    before = real(*given)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    return before
+signal.signal = first
+sys.argv = ["fairlead", "events", "-f"]
+sys.stderr.write(".")
+sys.stderr.flush()
+fairlead.__main__.main()
+"""
+
+
 @pytest.mark.parametrize("milliseconds", range(0, 160, 20))
 def test_ctrl_c_at_any_moment_of_the_start_ends_it_without_a_traceback(home: Layout, milliseconds: int) -> None:
-    # Not before Python itself has started: until then a traceback of its own is all there can be.
-    program = "import sys, fairlead.__main__; sys.argv = ['fairlead', 'events', '-f']; sys.stderr.write('.');"
     with subprocess.Popen(
-        [sys.executable, "-c", f"{program} sys.stderr.flush(); fairlead.__main__.main()"],
+        [sys.executable, "-c", STARTED],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "FAIRLEAD_HOME": home.home},
     ) as running:  # fmt: skip
         assert running.stderr is not None

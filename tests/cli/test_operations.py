@@ -152,7 +152,7 @@ def test_plan_says_what_would_change_and_why_and_what_is_not_enforced(
         "shop: `fairlead up` would change",
         "  web: release 1 -> 2 (the source differs)",
         "  zones: 1 -> 2",
-        "  it answers at http://127.0.0.1:8080",
+        "  it will answer at http://127.0.0.1:8080",
         "  not enforced: services.web.resources",
     ]
     assert (shown.status, shown.err) == (0, "next: fairlead up\n")
@@ -242,7 +242,87 @@ def test_an_instance_that_is_not_there_is_exit_2(fairlead: Fairlead, home: Layou
         assert fairlead("instance", "terminate", "web-9").status == 2
 
 
-@pytest.mark.parametrize("name", ["drain", "return", "protect", "terminate"])
+URL = "http://127.0.0.1:40001/?fairlead-open=hunter2"
+OPENED = {
+    "stack": "shop", "instance": "web-1", "url": URL, "port": 40001, "until": "2026-11-21T12:00:00Z",
+    "text": "web-1 can be reached alone until 2026-11-21T12:00:00Z",
+}  # fmt: skip
+OPEN = "POST /stacks/shop/instances/web-1/open"
+
+
+def test_open_prints_the_url_alone_and_tells_the_rest_without_the_token(fairlead: Fairlead, home: Layout) -> None:
+    with serving(home, {**UP, OPEN: OPENED}) as daemon:
+        shown = fairlead("instance", "open", "web-1")
+    assert (shown.status, shown.out) == (0, f"{URL}\n")
+    said = shown.err.splitlines()
+    assert said[0] == "web-1 can be reached alone until 2026-11-21 12:00:00Z"
+    assert "curl -H 'X-Fairlead-Open: TOKEN' http://127.0.0.1:40001/" in said[1]
+    assert said[2] == "next: fairlead instance close web-1"
+    assert "hunter2" not in shown.err
+    assert daemon.asked[-1].body == {"seconds": 3600.0}
+
+
+def test_open_as_json_is_the_answer(fairlead: Fairlead, home: Layout) -> None:
+    with serving(home, {**UP, OPEN: OPENED}):
+        shown = fairlead("instance", "open", "web-1", "--json", "--stack", "shop")
+    assert json.loads(shown.out) == OPENED
+    assert "hunter2" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("length", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("7d", 604800)]
+)
+def test_open_is_for_as_long_as_is_said(fairlead: Fairlead, home: Layout, length: str, seconds: float) -> None:
+    with serving(home, {**UP, OPEN: OPENED}) as daemon:
+        assert fairlead("instance", "open", "web-1", "--for", length).status == 0
+    assert daemon.asked[-1].body == {"seconds": seconds}
+
+
+@pytest.mark.parametrize("length", ["", "10", "-10m", "1y", "an hour", "nan", "9" * 400 + "h", "\u0663m", "999999w"])
+def test_a_length_of_time_that_is_none_is_refused_before_anybody_is_asked(
+    fairlead: Fairlead, home: Layout, length: str
+) -> None:
+    shown = fairlead("instance", "open", "web-1", "--for", length)
+    assert (shown.status, shown.out) == (2, "")
+    assert "Write it like one of these: 90s, 10m, 1h30m, 2d." in shown.err
+
+
+@pytest.mark.parametrize("length", ["0s", "0.5s", "8d"])
+def test_an_instance_is_not_opened_for_ever_or_for_nothing(fairlead: Fairlead, home: Layout, length: str) -> None:
+    shown = fairlead("instance", "open", "web-1", "--for", length)
+    assert (shown.status, shown.out) == (2, "")
+    advice = "Give it 7d, and open it again then." if length == "8d" else "Give it a second at least."
+    assert shown.err == f"error: --for '{length}' is not possible: it can be open for 1s to 7d\nnext: {advice}\n"
+
+
+def test_close_says_that_it_is_closed(fairlead: Fairlead, home: Layout) -> None:
+    closed = {"stack": "shop", "instance": "web-1", "text": "web-1 can be reached through its listeners only"}
+    with serving(home, {**UP, "POST /stacks/shop/instances/web-1/close": closed}):
+        shown = fairlead("instance", "close", "web-1")
+        as_json = fairlead("instance", "close", "web-1", "--json")
+    assert (shown.status, shown.out) == (0, "")
+    assert shown.err == "web-1 can be reached through its listeners only\nnext: fairlead status\n"
+    assert json.loads(as_json.out) == closed
+
+
+NOT_RUN = "api-1 is routed to, and not run by fairlead"
+REASONS = {
+    "terminate": "`fairlead instance drain` takes it out of the load balancer",
+    "protect": "it is never chosen when a service shrinks",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_what_makes_no_sense_of_a_target_that_is_not_run_is_refused_with_the_reason(
+    fairlead: Fairlead, home: Layout, name: str
+) -> None:
+    refusal = Refuse(UsageError(NOT_RUN, REASONS[name]))
+    with serving(home, {**UP, f"POST /stacks/shop/instances/api-1/{name}": refusal}):
+        shown = fairlead("instance", name, "api-1")
+    assert (shown.status, shown.out, shown.err) == (2, "", f"error: {NOT_RUN}: {REASONS[name]}\n")
+
+
+@pytest.mark.parametrize("name", ["drain", "return", "protect", "terminate", "open", "close"])
 def test_every_command_of_instance_has_help_with_examples(fairlead: Fairlead, name: str) -> None:
     shown = fairlead("instance", name, "--help")
     assert shown.status == 0

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -161,6 +162,104 @@ def test_jobs_firing_alarms_and_what_is_not_enforced_are_named(fairlead: Fairlea
     assert "  not enforced by engine local: services.web.resources\n" in shown
 
 
+def test_targets_that_fairlead_does_not_run_have_no_release_process_or_uptime(fairlead: Fairlead, home: Layout) -> None:
+    nobodys = {"pid": None, "release": None, "runs": False, "address": "10.0.0.7:9000"}
+    sick = {"health": "unhealthy", "reason": "Target.Timeout", "description": "Request timed out"}
+    stack = a_stack(instances=(an_instance("api-1", **nobodys), an_instance("api-2", **nobodys, **sick)))
+    stack["services"][0] |= {"name": "api", "release": None, "runs": False, "declared": 2}
+    with serving(home, {"GET /status": status_of(stack)}):
+        lines = fairlead("status").out.splitlines()
+    assert lines[2] == "  api  routed to, not run, 1 of 2 healthy"
+    assert lines[4].split() == ["api-1", "in_service", "healthy", "-", "a", "-", "-", "10.0.0.7:9000"]
+    assert lines[6] == "      Target.Timeout: Request timed out"
+
+
+def test_what_is_next_when_a_target_is_ill_that_has_no_logs(fairlead: Fairlead, home: Layout) -> None:
+    sick = {"health": "unhealthy", "reason": "Target.Timeout", "description": "Request timed out", "runs": False}
+    stack = a_stack(instances=(an_instance("api-1", **sick),))
+    stack["services"][0] |= {"name": "api", "release": None, "runs": False}
+    with serving(home, {"GET /status": status_of(stack)}):
+        assert "next: fairlead explain api --stack host-date  |  fairlead events\n" in fairlead("status").err
+    with serving(home, {"GET /status": status_of(stack, a_stack("shop"))}):
+        assert "next: fairlead events  |  fairlead logs\n" in fairlead("status").err
+    well = a_stack("shop", instances=(an_instance("web-1"), an_instance("web-2")))
+    with serving(home, {"GET /status": status_of(well, stack)}):
+        assert "next: fairlead explain api --stack host-date  |  fairlead events\n" in fairlead("status").err
+
+
+def test_without_health_checks_the_service_says_so_and_all_is_well(fairlead: Fairlead, home: Layout) -> None:
+    unasked = {"health": "unavailable", "reason": "Target.HealthCheckDisabled", "explanation": "no health checks"}
+    described = "Health checks are disabled"
+    stack = a_stack(instances=tuple(an_instance(f"web-{n}", **unasked, description=described) for n in (1, 2)))
+    with serving(home, {"GET /status": status_of(stack)}):
+        shown = fairlead("status")
+    lines = shown.out.splitlines()
+    assert lines[2] == "  web  release 1, 2 of 2 in rotation, no health checks (min 2, max 2)"
+    assert [line.split()[2] for line in lines[4:6]] == ["unavailable", "unavailable"]
+    assert lines[6] == ""
+    assert "next: fairlead check" in shown.err
+
+
+def test_an_instance_that_is_anomalous_or_open_is_marked_and_the_token_is_nowhere(
+    fairlead: Fairlead, home: Layout
+) -> None:
+    opened = {"port": 40001, "until": "2026-11-21T12:00:00Z"}
+    calm, odd = an_instance("web-1", anomalous=False, opened=None), an_instance("web-2", anomalous=True, opened=opened)
+    with serving(home, {"GET /status": status_of(a_stack(instances=(calm, odd)))}):
+        lines = fairlead("status").out.splitlines()
+    marks = "anomalous, gets fewer requests; open on 127.0.0.1:40001 until 2026-11-21 12:00:00Z"
+    assert [line for line in lines if line.startswith("      ")] == [f"      {marks}"]
+
+
+def a_certificate(*names: str, days: float = 300, **changes: object) -> dict[str, object]:
+    until = datetime.now(UTC) + timedelta(days=days)
+    stamp = until.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    return {"names": list(names), "expires_at": stamp, "file": "/etc/a.pem", "problem": "", **changes}
+
+
+def listener_lines(fairlead: Fairlead, home: Layout, *certificates: dict[str, object]) -> tuple[list[str], str]:
+    """What the table shows of an HTTPS listener with two rules, without stamps, and what is said to be next."""
+    stack = a_stack()
+    stack["services"] = []
+    https = {"url": "https://127.0.0.1:8443", "protocol": "HTTPS", "rules": 2, "certificates": list(certificates)}
+    stack["listeners"][0] |= https
+    with serving(home, {"GET /status": status_of(stack)}):
+        shown = fairlead("status")
+    return re.sub(r"\d{4}-\S+ \S+Z", "TIME", shown.out).splitlines()[1:-3], shown.err
+
+
+def test_a_listener_shows_its_rules_and_its_certificates(fairlead: Fairlead, home: Layout) -> None:
+    ours = a_certificate("localhost", days=3, file="")
+    lines, err = listener_lines(fairlead, home, a_certificate("a.test", "b.test", "c.test", "d.test"), ours)
+    assert lines == [
+        "  https://127.0.0.1:8443  HTTPS, 2 rules",
+        "    certificate for a.test, b.test, c.test, ..., valid until TIME",
+        "    certificate for localhost (development CA), valid until TIME",
+    ]
+    assert "next: fairlead check" in err
+
+
+def test_of_the_development_ca_the_hosts_that_the_rules_name_are_shown_first(fairlead: Fairlead, home: Layout) -> None:
+    names = ("localhost", "*.localhost", "vm", "127.0.0.1", "::1", "shop.test", "*.shop.test")
+    lines, _ = listener_lines(fairlead, home, a_certificate(*names, file=""))
+    assert lines[1].startswith("    certificate for shop.test, *.shop.test, localhost, ... (development CA), ")
+
+
+def test_certificates_that_need_somebody_are_shown_however_many_there_are(fairlead: Fairlead, home: Layout) -> None:
+    well = [a_certificate(f"{n}.test") for n in range(5)]
+    wrong = a_certificate("wrong.test", problem="/etc/a.pem: the key is another one's")
+    soon, over = a_certificate("soon.test", days=5.51), a_certificate("over.test", days=-1)
+    lines, err = listener_lines(fairlead, home, *well, wrong, soon, over)
+    assert lines[4:] == [
+        "    certificate for wrong.test, valid until TIME",
+        "      problem: /etc/a.pem: the key is another one's",
+        "    certificate for soon.test, valid until TIME, in 5d12h",
+        "    certificate for over.test, expired TIME",
+        "    2 more certificates",
+    ]
+    assert "next: fairlead events" in err
+
+
 @pytest.mark.parametrize("seconds", ["0", "shop", "nan", "1e9"])
 def test_watch_wants_a_number_of_seconds(fairlead: Fairlead, seconds: str) -> None:
     assert fairlead("status", "--watch", seconds).status == 2
@@ -225,12 +324,14 @@ def test_watch_without_a_terminal_prints_once_per_change(home: Layout) -> None:
 CONTRACT = {
     "": {"stacks", "balancer", "daemon"},
     "stack": {"name", "engine", "listeners", "services", "resources", "jobs", "unenforced", "alarms"},
-    "listener": {"url", "protocol", "address", "port"},
-    "service": {"name", "release", "serves", "desired", "declared", "min", "max", "instances"},
+    "listener": {"url", "protocol", "address", "port", "rules", "certificates"},
+    "certificate": {"names", "expires_at", "file", "problem"},
+    "service": {"name", "release", "serves", "runs", "desired", "declared", "min", "max", "instances"},
     "instance": {
         *("id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone"),
-        *("drained", "protected", "condemned"),
+        *("drained", "protected", "condemned", "runs", "anomalous", "opened"),
     },
+    "opening": {"port", "until"},
     "node": {"pid", "version", "state", "problem"},
     "daemon": {"pid", "version", "recording"},
 }
@@ -244,8 +345,10 @@ def levels(answer: dict) -> dict[str, set[str]]:
         "": set(answer),
         "stack": set(stack),
         "listener": set(stack["listeners"][0]),
+        "certificate": set(stack["listeners"][0]["certificates"][0]),
         "service": set(service),
         "instance": set(service["instances"][0]),
+        "opening": set(service["instances"][0]["opened"]),
         "node": set(answer["balancer"]["nodes"][0]),
         "daemon": set(answer["daemon"]),
     }

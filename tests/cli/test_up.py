@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.certificates import machine
 from fairlead.core.layout import Layout
 from fairlead.errors import DeploymentFailed, SpecError
 from tests.cli.conftest import Fairlead
-from tests.cli.scripted import Refuse, Stream, serving
+from tests.cli.scripted import Refuse, Stream, a_stack, serving, status_of
 
 RESULT = {
     "type": "result",
@@ -59,6 +60,46 @@ def test_up_shows_progress_on_stderr_and_the_urls_on_stdout(fairlead: Fairlead, 
         "  web: release 1, 2 instances",
         "next: fairlead status  |  fairlead check  |  fairlead logs --follow",
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "trusted", "told"), [("", "nobody", True), ("", "it", False), ("/a.pem", "it", False)]
+)
+def test_after_an_up_with_the_development_ca_the_next_thing_is_to_trust_it(
+    fairlead: Fairlead,
+    home: Layout,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    trusted: str,
+    told: bool,
+) -> None:
+    machines = project / "machine"
+    (machines / "usr/local/share/ca-certificates").mkdir(parents=True)
+    (machines / "etc/ssl/certs").mkdir(parents=True)
+    monkeypatch.setattr(machine, "machine_store", lambda _, real=machine.machine_store: real(str(machines)))
+    pem = fairlead("trust", "--print").out
+    (machines / "etc/ssl/certs/ca-certificates.crt").write_text(pem if trusted == "it" else "")
+    stack = a_stack()
+    stack["listeners"][0] |= {"certificates": [{"names": ["localhost"], "file": file, "problem": ""}]}
+    up = {**RESULT, "urls": ["https://127.0.0.1:8443"]}
+    with serving(home, {"POST /stacks": Stream([up]), "GET /status": status_of(stack)}):
+        shown = fairlead("up")
+    assert (shown.status, shown.out) == (0, "https://127.0.0.1:8443\n")
+    assert ("next: fairlead trust  |  fairlead status" in shown.err) is told
+
+
+def test_a_certificate_that_could_not_be_taken_over_is_told_by_up(
+    fairlead: Fairlead, home: Layout, project: Path
+) -> None:
+    stack = a_stack()
+    problem = "/a.pem and /a.key do not belong together"
+    stack["listeners"][0] |= {"certificates": [{"names": ["a.test", "b.test"], "file": "/a.pem", "problem": problem}]}
+    up = {**RESULT, "changed": False, "urls": ["https://127.0.0.1:8443"]}
+    with serving(home, {"POST /stacks": Stream([up]), "GET /status": status_of(stack)}):
+        shown = fairlead("up")
+    assert shown.status == 0
+    assert f"\ncertificate for a.test, b.test: {problem}\nnext: fairlead status" in shown.err
 
 
 def test_a_second_up_says_that_nothing_is_to_change(fairlead: Fairlead, home: Layout, project: Path) -> None:

@@ -71,6 +71,32 @@ async def a_drained_one(town: Town, daemon: Supervisor) -> None:
     await town.until("it to be back", lambda: len(town.serving()) == 2)
 
 
+async def an_open_one(town: Town, daemon: Supervisor) -> None:
+    await daemon.open_instance("shop", "web-2", 600)
+    await daemon.close_instance("shop", "web-2")
+    await town.until("the port to be given back", lambda: set(town.balancer.ports) == {("127.0.0.1", 8080)})
+
+
+async def targets_come_and_go(town: Town, daemon: Supervisor) -> None:
+    """A service that only lists addresses comes into the file, and leaves it again."""
+    town.foreign.add("127.0.0.1:9001")
+    town.write(instances=1)
+    text = (town.folder / "fairlead.yaml").read_text()
+    town.say(text.replace("\nload_balancer:\n  listeners: [", LEGACY))
+    await town.up(daemon)
+    assert town.balancer.ask(8081).startswith("legacy-")
+    town.write(instances=1)
+    await town.up(daemon)
+    await town.until("it to leave", lambda: len(town.store.instances("shop")) == 1)
+
+
+LEGACY = """
+  legacy: {targets: ["127.0.0.1:9001"]}
+load_balancer:
+  listeners: [{port: 8081, default: {forward: legacy}}, """
+"""What stands in the file instead of where its listeners begin."""
+
+
 STORIES: dict[str, tuple[bool, Act, int]] = {
     "first up": (False, first_up, 2),
     "new release": (True, new_release, 2),
@@ -81,6 +107,8 @@ STORIES: dict[str, tuple[bool, Act, int]] = {
     "a restart": (True, a_restart, 2),
     "a termination": (True, a_termination, 2),
     "drained and returned": (True, a_drained_one, 2),
+    "opened and closed": (True, an_open_one, 2),
+    "targets come and go": (False, targets_come_and_go, 1),
 }
 """Whether the stack is up before; what is done; how many instances there are in the end."""
 

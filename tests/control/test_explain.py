@@ -12,19 +12,19 @@ from fairlead.errors import NotFound, StoreError, UsageError
 
 from .town import Town
 
-# As the first version wrote it: none of the fields that came later.
+# As the first version wrote it, but for what a migration changes: none of the fields that came later.
 CHECK = {
     "path": "/", "host": "localhost", "interval": 5.0, "timeout": 2.0, "healthy_threshold": 2, "unhealthy_threshold": 2,
     "matcher": "200", "grace_period": 30.0, "replace_unhealthy": True,
 }  # fmt: skip
 SERVICE = {
     "name": "web", "program": {"argv": ["serve"]}, "source": "/src", "python": None, "environment": {}, "minimum": 1,
-    "desired": 1, "maximum": 1, "health_check": CHECK, "deregistration_delay": 30.0, "retry": "safe_methods",
+    "desired": 1, "maximum": 1, "health_check": CHECK, "target_group": {"deregistration_delay": 30.0, "retry": "safe_methods"},
     "stop_timeout": 30.0, "min_healthy": 100, "max_healthy": 200,
 }  # fmt: skip
 STACK = {
     "name": "shop", "path": "/src/fairlead.yaml", "engine": "local", "services": [SERVICE], "zones": ["a"], "places": {},
-    "listeners": [{"port": 8080, "default": "web", "address": "127.0.0.1", "protocol": "HTTP"}],
+    "listeners": [{"port": 8080, "default": {"kind": "forward", "weights": [["web", 1]]}, "address": "127.0.0.1", "protocol": "HTTP"}],
 }  # fmt: skip
 RELEASE = {
     "service": "web", "number": 1, "fingerprint": "f", "source": "/r/1", "environment_folder": None, "argv": ["serve"],

@@ -9,7 +9,7 @@ import math
 import pytest
 
 from fairlead.control.supervisor import UpRequest
-from fairlead.core.model import Listener
+from fairlead.core.model import Listener, forward_to
 from fairlead.core.processes import Outcome
 from fairlead.core.traffic import BalancerReport
 from fairlead.engines.base import LaunchOrder
@@ -255,7 +255,7 @@ async def test_while_a_deployment_may_go_back_nobody_gets_its_old_port(town: Tow
     await town.until("the new port", lambda: new in town.balancer.ports)
     await asyncio.sleep(1)
     with pytest.raises(PortInUse):
-        await town.balancer.reserve("other", (Listener(port=8080, default="web"),))
+        await town.balancer.reserve("other", (Listener(port=8080, default=forward_to("web")),))
     await town.bury(daemon)
     up.cancel()
     town.balancer.ports_lost()
@@ -361,13 +361,15 @@ async def test_status_is_the_contract(town: Town) -> None:
     await town.up(daemon)
     status = await daemon.status()
     assert status["stacks"][0]["listeners"] == [
-        {"url": "http://127.0.0.1:8080", "protocol": "HTTP", "address": "127.0.0.1", "port": 8080}
-    ]
+        {"url": "http://127.0.0.1:8080", "protocol": "HTTP", "address": "127.0.0.1", "port": 8080,
+         "rules": 0, "certificates": []}
+    ]  # fmt: skip
     service = status["stacks"][0]["services"][0]
     assert {key: value for key, value in service.items() if key != "instances"} == {
         "name": "web",
         "release": 1,
         "serves": True,
+        "runs": True,
         "desired": 2,
         "declared": 2,
         "min": 2,
@@ -375,8 +377,8 @@ async def test_status_is_the_contract(town: Town) -> None:
     }
     first = service["instances"][0]
     assert list(first) == [
-        "id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone", "drained",
-        "protected", "condemned",
+        "id", "pid", "address", "release", "runs", "state", "health", "reason", "description", "started_at", "zone",
+        "drained", "protected", "condemned", "anomalous", "opened",
     ]  # fmt: skip
     assert (first["id"], first["state"], first["health"], first["reason"]) == ("web-1", "in_service", "healthy", None)
     with pytest.raises(NotFound):

@@ -192,6 +192,8 @@ class Town:
         self.courier = FakeCourier()
         self.scripts: dict[str, Script] = {}
         self.ill: set[str] = set()
+        self.foreign: set[str] = set()
+        """Addresses that answer and that the engine knows nothing of."""
         self.daemons: list[Supervisor] = []
         self.clock = LoopClock()
         self.write()
@@ -219,7 +221,8 @@ class Town:
         member = self.balancer.members[group, target]
         if target in self.ill:
             return REFUSED
-        return PASSED if self.engine.answers(member.target.address) else REFUSED
+        address = member.target.address
+        return PASSED if address in self.foreign or self.engine.answers(address) else REFUSED
 
     async def daemon(self, dies_at: int | None = None) -> Supervisor:
         """A new daemon takes over (the one before must be dead or closed). dies_at: see `Fuse`."""

@@ -7,7 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from fairlead.core.desired import Deployment, Revision, StackRecord
-from fairlead.core.model import Command, HealthCheck, Listener, Release, Service, Stack
+from fairlead.core.model import (
+    Command,
+    HealthCheck,
+    Listener,
+    Release,
+    Service,
+    Stack,
+    TargetGroupAttributes,
+    forward_to,
+)
 from fairlead.core.observed import Instance, InstanceRecord, Observed, StartHistory
 from fairlead.core.processes import Outcome, Process
 from fairlead.core.routing import routing_of
@@ -21,7 +30,9 @@ SILENT = Check(status="L7TOUT", duration=2.0)
 
 
 def a_service(name: str = "web", *, instances: int = 2, **fields: Any) -> Service:
+    """Fields of the service, its health check or its target group's attributes."""
     check = {key: fields.pop(key) for key in list(fields) if key in HealthCheck.__dataclass_fields__}
+    group = {key: fields.pop(key) for key in list(fields) if key in TargetGroupAttributes.__dataclass_fields__}
     return Service(
         name=name,
         program=fields.pop("program", Command(argv=("serve", "${instance.port}"))),
@@ -30,6 +41,7 @@ def a_service(name: str = "web", *, instances: int = 2, **fields: Any) -> Servic
         desired=instances,
         maximum=instances,
         health_check=HealthCheck(**check),
+        target_group=TargetGroupAttributes(**group),
         **fields,
     )
 
@@ -53,7 +65,7 @@ def a_stack(*services: Service, name: str = "shop", **fields: Any) -> Stack:
         name=name,
         path="/src/fairlead.yaml",
         services=services,
-        listeners=fields.pop("listeners", (Listener(port=8080, default=services[0].name),)),
+        listeners=fields.pop("listeners", (Listener(port=8080, default=forward_to(services[0].name)),)),
         **fields,
     )
 

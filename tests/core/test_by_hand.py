@@ -10,7 +10,7 @@ from fairlead.core.desired import Scaled
 from fairlead.core.health import target_health
 from fairlead.core.model import HealthCheck
 from fairlead.core.observed import Instance
-from fairlead.core.plan import Action, Drain, Launch, Restore, Retire, Succeed
+from fairlead.core.plan import Action, Drain, Launch, Restore, Retire, Sever, Succeed
 from fairlead.core.reconcile import decide
 
 from .builders import a_deployment, a_revision, a_service, a_stack, a_wish, seen, serving, starting
@@ -93,6 +93,17 @@ def test_a_returned_instance_gets_requests_again() -> None:
 @pytest.mark.parametrize(("sessions", "state"), [(3, "draining"), (0, "unused")])
 def test_the_health_of_a_drained_instance_is_that_of_a_deregistered_target(sessions: int, state: str) -> None:
     assert target_health(drained(1, sessions=sessions), HealthCheck(), LATER).state == state
+
+
+def test_what_runs_inside_a_drained_instance_has_the_deregistration_delay_to_finish() -> None:
+    wish = a_wish(a_revision(a_stack(a_service(deregistration_delay=30.0))))
+    first = marked(drained(1, sessions=2), drained_at=LATER)
+    waiting = decide(wish, seen(wish, first, serving(2)), LATER + 29.0)
+    assert (waiting.actions, waiting.wake_at) == ((), LATER + 30.0)
+    over = decide(wish, seen(wish, first, serving(2)), LATER + 30.0).actions
+    assert over == (Sever(instance="web-1", reason="its deregistration delay of 30 s is over"),)
+    empty = marked(drained(1, sessions=0), drained_at=LATER)
+    assert decide(wish, seen(wish, empty, serving(2)), LATER + 60.0).actions == ()
 
 
 def test_a_drained_instance_does_not_hold_up_a_deployment() -> None:

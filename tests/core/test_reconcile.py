@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from fairlead.core.model import Listener
-from fairlead.core.observed import Instance, Observed, StartHistory
-from fairlead.core.plan import Configure, GiveUp, Launch, MarkDown, Plan, Remove, Retire
+from fairlead.core.model import Listener, forward_to
+from fairlead.core.observed import Instance, Observed, Opened, StartHistory
+from fairlead.core.plan import Admit, Configure, GiveUp, Launch, MarkDown, Plan, Remove, Retire
 from fairlead.core.processes import Outcome
-from fairlead.core.reconcile import decide
+from fairlead.core.reconcile import WORKER_START, decide
 
 from .builders import (
+    BOOT,
     PASSED,
     REFUSED,
     a_deployment,
@@ -69,6 +70,31 @@ def test_a_target_the_balancer_let_in_by_itself_is_admitted_too() -> None:
     wanted = a_wish()
     alone = replace(starting(2), target=a_target(2, mode="initial", up=True, check=None))
     assert told(decide(wanted, seen(wanted, serving(1), alone), NOW)) == ["Admit web-2"]
+
+
+def test_without_checks_a_target_is_admitted_a_second_after_its_launch() -> None:
+    wanted = a_wish(a_revision(a_stack(a_service(instances=1, enabled=False))))
+    young = starting(1, check=None, launched_at=NOW)
+    plan = decide(wanted, seen(wanted, young), NOW)
+    assert (told(plan), plan.wake_at) == ([], NOW + WORKER_START)
+    (admitted,) = decide(wanted, seen(wanted, young), NOW + WORKER_START).actions
+    assert admitted == Admit(instance="web-1", reason="its service has no health checks")
+
+
+def test_an_opening_is_a_listener_of_its_own_until_its_time_is_over() -> None:
+    wanted = a_wish()
+    opened = serving(1, opened=Opened(port=9001, digest="d" * 64, boot=BOOT, until=NOW + 60))
+    plan = decide(wanted, seen(wanted, opened, serving(2), boot=BOOT), NOW)
+    (configured,) = plan.actions
+    assert isinstance(configured, Configure)
+    assert configured.routing is not None
+    assert [one.port for one in configured.routing.listeners if one.opening] == [9001]
+    assert plan.wake_at == NOW + 60
+    listening = seen(wanted, opened, serving(2), routing=configured.routing, boot=BOOT)
+    then = decide(wanted, listening, NOW + 59)
+    assert (told(then), then.wake_at) == ([], NOW + 60)
+    over = decide(wanted, listening, NOW + 60)
+    assert (told(over), over.wake_at) == (["Configure"], None)
 
 
 def test_a_launch_that_was_recorded_and_did_not_happen_happens_now() -> None:
@@ -282,7 +308,7 @@ def test_a_stack_that_goes_down_retires_everyone_and_is_then_removed() -> None:
 
 
 def test_a_changed_listener_is_configured() -> None:
-    wanted = a_wish(a_revision(a_stack(listeners=(Listener(port=9090, default="web"),))))
+    wanted = a_wish(a_revision(a_stack(listeners=(Listener(port=9090, default=forward_to("web")),))))
     before = seen(a_wish(), serving(1)).routing
     plan = decide(wanted, seen(wanted, serving(1), serving(2), routing=before), NOW)
     assert told(plan) == ["Configure"]

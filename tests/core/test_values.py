@@ -9,7 +9,7 @@ import pytest
 from fairlead.core.differences import differences
 from fairlead.core.launch import SYSTEM_PATH, Surroundings, start_of
 from fairlead.core.layout import LONGEST_NAME, SOCKET_LIMIT, layout_of
-from fairlead.core.model import Command, Listener
+from fairlead.core.model import Command, Listener, forward_to
 from fairlead.core.routing import routing_of
 
 from .builders import a_record, a_release, a_revision, a_service, a_stack, a_wish
@@ -40,9 +40,9 @@ def test_long_names_keep_their_run_folders_apart() -> None:
 
 
 def test_a_listener_on_every_address_is_reached_on_loopback() -> None:
-    assert Listener(port=80, default="web", address="0.0.0.0").url == "http://127.0.0.1"
-    assert Listener(port=80, default="web", address="::").url == "http://[::1]"
-    assert Listener(port=80, default="web", address="::1").url == "http://[::1]"
+    assert Listener(port=80, default=forward_to("web"), address="0.0.0.0").url == "http://127.0.0.1"
+    assert Listener(port=80, default=forward_to("web"), address="::").url == "http://[::1]"
+    assert Listener(port=80, default=forward_to("web"), address="::1").url == "http://[::1]"
 
 
 def test_a_command_that_names_the_socket_wants_one() -> None:
@@ -117,7 +117,7 @@ def test_a_stack_that_is_down_and_empty_has_no_routing() -> None:
         (a_revision(a_stack(a_service(path="/health"))), ("web: health_check.path / -> /health",)),
         (a_revision(a_stack(a_service(), a_service("docs"))), ("docs: is new, 2 instances",)),
         (
-            a_revision(a_stack(listeners=(Listener(port=9090, default="web"),))),
+            a_revision(a_stack(listeners=(Listener(port=9090, default=forward_to("web")),))),
             ("listeners: http://127.0.0.1:8080 -> http://127.0.0.1:9090",),
         ),
         (a_revision(a_stack(zones=("a", "b"))), ("zones: 1 -> 2",)),
@@ -134,5 +134,9 @@ def test_a_first_up_says_that_the_stack_is_new_and_a_dropped_service_is_named() 
     ]
     both = a_revision(a_stack(a_service(), a_service("docs")))
     assert [str(change) for change in differences(both, a_revision())] == ["docs: is gone"]
-    elsewhere = a_revision(a_stack(a_service(), a_service("docs"), listeners=(Listener(port=8080, default="docs"),)))
-    assert [str(change) for change in differences(both, elsewhere)] == ["listeners forward elsewhere"]
+    elsewhere = a_revision(
+        a_stack(a_service(), a_service("docs"), listeners=(Listener(port=8080, default=forward_to("docs")),))
+    )
+    assert [str(change) for change in differences(both, elsewhere)] == [
+        "listener http://127.0.0.1:8080: its default differs"
+    ]

@@ -156,6 +156,8 @@ class World:
                     self.targets[instance] = "draining"
             case plans.Drain(instance=instance):
                 self.targets[instance] = "draining"
+            case plans.Sever(instance=instance):
+                self.sessions.pop(instance, None)
             case plans.Deregister(instance=instance):
                 self.targets.pop(instance, None)
                 self.records[instance] = advance(self.records[instance], "deregister", self.now)

@@ -20,13 +20,13 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 
 
 def event_kinds() -> set[str]:
-    """Every kind that the code gives an event: the literal arguments of `event`, `_tell` and `_mark`."""
+    """Every kind that the code gives an event: the literal arguments of `event`, `_tell`, `_mark` and `_save`."""
     kinds = set()
     for path in [*(ROOT / "src/fairlead/control").glob("*.py"), ROOT / "src/fairlead/wiring.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            position = {"event": 1, "_tell": 0, "_mark": 1}.get(node.func.attr)
+            position = {"event": 1, "_tell": 0, "_mark": 1, "_save": 1}.get(node.func.attr)
             if position is None or len(node.args) <= position:
                 continue
             argument = node.args[position]
@@ -106,3 +106,10 @@ def test_nothing_that_git_tracks_is_generated() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=30)
     if listed.returncode == 0:
         assert not [name for name in listed.stdout.splitlines() if name.endswith((".pyc", ".log", ".db"))]
+
+
+@pytest.mark.parametrize("folder", ["decisions", "guide", "internals"])
+def test_the_list_of_a_folder_names_every_page_of_it(folder: str) -> None:
+    pages = {page.name for page in (ROOT / "docs" / folder).glob("*.md")} - {"README.md"}
+    listed = (ROOT / "docs" / folder / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| \[.+?\]\(([^)]+)\) \|", listed, re.MULTILINE)) == pages

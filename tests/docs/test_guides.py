@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from fairlead.cli.main import fairlead as program
 from fairlead.spec import parse_text
@@ -102,6 +104,23 @@ def test_every_whole_file_of_a_guide_is_one_this_version_runs(block: str) -> Non
     assert parse_text(block, "fairlead.yaml", environment).services
 
 
+PARTS = [
+    pytest.param(block, id=f"{guide.stem}-{number}")
+    for guide in GUIDES
+    for number, block in enumerate(blocks(guide, "yaml"))
+    if not block.startswith("name:")
+]
+
+
+@pytest.mark.parametrize("block", PARTS)
+def test_every_part_of_a_file_that_a_guide_shows_is_one_this_version_runs(block: str) -> None:
+    parts = yaml.safe_load(block)
+    used = set(re.findall(r"(?:forward|service): (\w+)", block))
+    environment = dict.fromkeys(re.findall(r"\$\{env\.(\w+)\}", block), "https://x.test")
+    parts.setdefault("services", {name: {"app": "app:app"} for name in sorted(used) or ["web"]})
+    assert parse_text(yaml.safe_dump({"name": "part", **parts}), "fairlead.yaml", environment).services
+
+
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
 def test_a_guide_ends_with_where_to_go_next_and_the_list_names_it(guide: Path) -> None:
     if guide.name == "README.md":
@@ -117,3 +136,14 @@ def test_every_anchor_that_a_guide_links_to_is_a_heading() -> None:
             text = (guide.parent / target if target else guide).read_text(encoding="utf-8")
             headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def test_the_guide_of_the_load_balancer_names_every_key_of_it() -> None:
+    schema = json.loads((ROOT / "docs/reference/fairlead.schema.json").read_text(encoding="utf-8"))["properties"]
+    service = schema["services"]["additionalProperties"]["properties"]
+    listener = schema["load_balancer"]["properties"]["listeners"]["items"]["properties"]
+    parts = [schema["load_balancer"], service["target_group"], listener["rules"]["items"]["properties"]["when"]]
+    keys = {*listener, *(key for part in parts for key in part["properties"])} - {"access_log"}  # not there yet
+    text = (ROOT / "docs/guide/load-balancer.md").read_text(encoding="utf-8")
+    assert len(keys) > 20
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", text)] == []

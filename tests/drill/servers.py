@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -53,8 +54,8 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def a_server(answer: Answer = well) -> AsyncIterator[Server]:
-    """Listens on a free port of loopback while the block lasts."""
+async def a_server(answer: Answer = well, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """Listens on a free port of loopback while the block lasts; with `tls` it speaks HTTPS."""
     server = Server(url="")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,9 +74,9 @@ async def a_server(answer: Answer = well) -> AsyncIterator[Server]:
         writer.close()
         server.open -= 1
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     host, port = listening.sockets[0].getsockname()
-    server.url = f"http://{host}:{port}"
+    server.url = f"{'https' if tls else 'http'}://{host}:{port}"
     try:
         yield server
     finally:

@@ -29,7 +29,9 @@ def a_listener(*instances: str, **changes: Any) -> dict[str, Any]:
 def test_fewer_instances_than_desired_do_not_hold_however_evenly_they_share() -> None:
     answers = [Answer(instance="web-1", code=200)] * 4
     judged = judge(a_listener("web-1", desired=2), answers, 0)
-    assert judged.reasons == ("1 of the 2 desired instances of web are not in service",)
+    assert judged.reasons == ("1 of the 2 desired instances of web is not in service",)
+    judged = judge(a_listener("web-1", desired=3), answers, 0)
+    assert judged.reasons == ("2 of the 3 desired instances of web are not in service",)
 
 
 def facts(requests: int | None, *listeners: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +92,25 @@ def test_a_wrong_answer_is_a_reason_and_not_also_an_uneven_share(answer: Answer,
     seen = judge(a_listener("web-1", "web-2"), [*answers(web_1=1, web_2=1), answer], 0)
     assert len(seen.reasons) == 1
     assert reason in seen.reasons[0]
+
+
+def test_what_is_chosen_by_chance_is_judged_by_chance() -> None:
+    listener = a_listener("web-1", "web-2", algorithm="weighted_random")
+    judged = judge(listener, answers(web_1=45, web_2=55), 0)
+    assert (judged.how, judged.reasons) == ("spread", ())
+    assert judge(listener, answers(web_1=20, web_2=80), 0).reasons == (
+        "web-1 answered 20 of 100 requests, not 30 to 70",
+        "web-2 answered 80 of 100 requests, not 30 to 70",
+    )
+    taking_turns = {**listener, "algorithm": "round_robin"}
+    assert judge(taking_turns, answers(web_1=45, web_2=55), 0).reasons
+
+
+def test_a_slow_start_is_named_where_shares_are_uneven() -> None:
+    listener = a_listener("web-1", "web-2", slow_start=30.0)
+    assert judge(listener, answers(web_1=50, web_2=50), 0).reasons == ()
+    told = judge(listener, answers(web_1=90, web_2=10), 0).reasons
+    assert told[-1] == "web has a slow start: a new instance gets fewer for 30 s"
 
 
 def test_a_service_without_a_healthy_instance_does_not_hold() -> None:
@@ -177,6 +198,57 @@ def test_a_listener_that_does_not_answer_is_asked_only_once() -> None:
 def test_a_stack_without_listeners_does_not_hold() -> None:
     verdict = check(lambda: facts(0), 100, ask=lambda *_: Answer())
     assert (verdict.holds, verdict.reasons) == (False, ("the stack has no listener",))
+
+
+def a_status(*services: dict[str, Any], urls: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The part of the status contract that the check looks at."""
+    return {"listeners": [{"url": url, "certificates": []} for url in urls], "services": list(services)}
+
+
+def a_shown(name: str, **changes: Any) -> dict[str, Any]:
+    return {"name": name, "serves": True, "desired": 1, **changes}
+
+
+def test_a_listener_that_only_redirects_has_to_answer() -> None:
+    """It has no service whose share could be judged: a stack of such listeners is not one without any."""
+    shown = a_status(urls=("http://127.0.0.1:80",))
+    asked: list[tuple[str, str]] = []
+
+    def redirects(listener: Any, token: str) -> Answer:
+        asked.append((listener["url"], listener["path"]))
+        return Answer(code=301)
+
+    verdict = check(lambda: facts(0), 100, ask=redirects, shown=shown)
+    assert (verdict.holds, verdict.reasons, asked) == (True, (), [("http://127.0.0.1:80", "/")])
+    told = verdict.to_json()["listeners"][0]
+    assert (told["service"], told["answered"], told["requests"], told["judged"]) == (None, 301, 1, "reached")
+
+    dead = check(lambda: facts(0), 100, ask=lambda *_: Answer(failure="no answer: Connection refused"), shown=shown)
+    assert not dead.holds
+    assert dead.listeners[0].reasons == ("no answer: Connection refused",)
+
+
+def test_what_redirects_is_asked_after_the_counting_so_that_it_is_not_taken_for_a_request_of_others() -> None:
+    counter = {"requests": 0}
+
+    def answer(listener: Any, token: str) -> Answer:
+        counter["requests"] += 1
+        return Answer(instance="web-1", code=200) if listener.get("service") else Answer(code=301)
+
+    shown = a_status(a_shown("web"), urls=("http://127.0.0.1:8080", "http://127.0.0.1:80"))
+    verdict = check(lambda: facts(counter["requests"], a_listener("web-1")), 10, ask=answer, shown=shown)
+    assert (verdict.holds, verdict.others, counter["requests"], verdict.not_asked) == (True, 0, 11, ())
+
+
+def test_services_that_no_request_reaches_alone_are_named() -> None:
+    shown = a_status(
+        a_shown("web"), a_shown("api"), a_shown("worker", serves=False), a_shown("left", desired=0),
+        urls=("http://127.0.0.1:8080",),
+    )  # fmt: skip
+    answer = Answer(instance="web-1", code=200)
+    verdict = check(lambda: facts(None, a_listener("web-1")), 10, ask=lambda *_: answer, shown=shown)
+    assert (verdict.holds, verdict.not_asked) == (True, ("api",))
+    assert verdict.to_json()["not_asked"] == ["api"]
 
 
 @pytest.mark.live

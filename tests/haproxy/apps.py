@@ -37,6 +37,8 @@ class App:
     checks: list[tuple[str, Headers]] = field(default_factory=list)
     requests: list[tuple[str, Headers]] = field(default_factory=list)
     die_on: str = ""
+    says: str = ""
+    """Header lines of its answers, each with its line end."""
     address: str = ""
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -96,7 +98,7 @@ class App:
             await asyncio.sleep(self.delay)
         body = self.name.encode()
         status = self.health if checked else self.status
-        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        writer.write(f"HTTP/1.1 {status} X\r\n{self.says}content-length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
         return headers.get("connection") != "close"
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from fairlead.core.model import Listener, Rule
+from fairlead.core.model import Conditions, Forward, Listener, Redirect, Respond, Rule, forward_to
 from fairlead.core.traffic import Routing, Traffic
 from fairlead.errors import BalancerError, PortInUse
 from tests.haproxy.apps import free_port
-from tests.haproxy.builders import GROUP, a_check, a_group, a_guest, a_routing, a_target
+from tests.haproxy.builders import GROUP, a_check, a_group, a_guest, a_routing, a_rule, a_target
 from tests.haproxy.worlds import World, admit, has_failed, is_down, is_up, report_of
 
 
@@ -173,24 +173,25 @@ class BalancerContract:
         holder = await world.occupy(taken)
         with pytest.raises(PortInUse) as refusal:
             await world.balancer.reserve(
-                "shop", (Listener(port=free, default="web"), Listener(port=taken, default="web"))
+                "shop",
+                (Listener(port=free, default=forward_to("web")), Listener(port=taken, default=forward_to("web"))),
             )
         assert str(taken) in refusal.value.sentence
         assert holder in refusal.value.why
-        await world.balancer.reserve("other", (Listener(port=free, default="web"),))
+        await world.balancer.reserve("other", (Listener(port=free, default=forward_to("web")),))
 
     async def test_a_port_of_another_stack_is_refused_with_its_name(self, world: World) -> None:
-        await world.balancer.reserve("shop", (Listener(port=world.port, default="web"),))
+        await world.balancer.reserve("shop", (Listener(port=world.port, default=forward_to("web")),))
         with pytest.raises(PortInUse, match="stack shop"):
-            await world.balancer.reserve("other", (Listener(port=world.port, default="web"),))
+            await world.balancer.reserve("other", (Listener(port=world.port, default=forward_to("web")),))
 
     async def test_the_first_rule_that_matches_decides_then_the_default(self, world: World) -> None:
         rules = (
-            Rule(forward="api", paths=("/api/*", "/V?/x")),
-            Rule(forward="docs", hosts=("docs.test", "*.docs.test")),
-            Rule(forward="web", paths=("/*.txt",)),
+            a_rule("api", paths=("/api/*", "/V?/x")),
+            a_rule("docs", hosts=("docs.test", "*.docs.test")),
+            a_rule("web", paths=("/*.txt",)),
         )
-        listeners = (Listener(port=world.port, default="web", rules=rules),)
+        listeners = (Listener(port=world.port, default=forward_to("web"), rules=rules),)
         groups = (a_group(), a_group(name="api"), a_group(name="docs"))
         await world.balancer.configure("shop", a_routing(world.port, listeners=listeners, groups=groups))
         targets = [await world.target(1, group=f"shop.{name}") for name in ("web", "api", "docs")]
@@ -220,8 +221,8 @@ class BalancerContract:
         assert await world.get("blog.test.other", "/blog.test") == "404"
 
     async def test_two_stacks_share_a_port_by_host(self, world: World) -> None:
-        rules = (Rule(forward="api", paths=("/api/*",)), Rule(forward="api", hosts=("api.test",)))
-        listeners = (Listener(port=world.port, default="web", rules=rules),)
+        rules = (a_rule("api", paths=("/api/*",)), a_rule("api", hosts=("api.test",)))
+        listeners = (Listener(port=world.port, default=forward_to("web"), rules=rules),)
         groups = (a_group(), a_group(name="api"))
         await world.balancer.configure("shop", a_routing(world.port, listeners=listeners, groups=groups))
         await world.balancer.configure("blog", a_guest(world.port, "blog.test", "*.blog.test", "*.test"))
@@ -239,6 +240,20 @@ class BalancerContract:
             ("api.test", "/"): "shop-api-1",
         }
         assert {(host, path): await world.get(host, path) for host, path in asked} == asked
+
+    async def test_a_rule_may_answer_by_itself_or_choose_by_several_conditions(self, world: World) -> None:
+        rules = (
+            Rule(when=Conditions(paths=("/old",)), then=Redirect(status=301, path="/new")),
+            Rule(when=Conditions(paths=("/tea", "/*/tea"), hosts=("tea.test",)), then=Respond(status=418, body="tea")),
+            Rule(when=Conditions(paths=("/api/*",), methods=("GET",)), then=Forward(weights=(("web", 0), ("api", 5)))),
+        )
+        listener = Listener(port=world.port, default=forward_to("web"), rules=rules)
+        groups = (a_group(), a_group(name="api"))
+        await world.balancer.configure("shop", a_routing(listeners=(listener,), groups=groups))
+        await admit(world, await world.target(1), await world.target(1, group="shop.api"))
+        asked = [("test", "/old"), ("test", "/tea"), ("tea.test", "/a/tea"), ("test", "/api/x"), ("test", "/")]
+        answers = [(await world.get(host, path)).split()[0] for host, path in asked]
+        assert answers == ["301", "web-1", "418", "shop-api-1", "web-1"]
 
     @pytest.mark.parametrize("verb", ["reserve", "configure"])
     async def test_two_stacks_that_want_the_same_are_refused_by_name(self, world: World, verb: str) -> None:
@@ -272,7 +287,7 @@ class BalancerContract:
         await world.balancer.configure("blog", a_guest(world.port, "blog.test"))
         await world.balancer.configure("shop", None)
         assert (await world.get(), await world.get("blog.test")) == ("404", "503")
-        await world.balancer.reserve("other", (Listener(port=world.port, default="web"),))
+        await world.balancer.reserve("other", (Listener(port=world.port, default=forward_to("web")),))
         await world.balancer.configure("other", None)
         assert await world.listens(world.port)
         await world.balancer.configure("blog", None)
@@ -295,17 +310,20 @@ class BalancerContract:
         assert (await world.get(), await world.get("blog.test")) == ("404", "blog-web-1")
 
     async def test_a_reserved_port_is_given_back_when_the_configuration_leaves_it_out(self, world: World) -> None:
-        await world.balancer.reserve("shop", (Listener(port=world.port, default="web"),))
+        await world.balancer.reserve("shop", (Listener(port=world.port, default=forward_to("web")),))
         assert not await world.listens(world.port)
         await world.balancer.configure("shop", None)
-        await world.balancer.reserve("other", (Listener(port=world.port, default="web"),))
+        await world.balancer.reserve("other", (Listener(port=world.port, default=forward_to("web")),))
 
     async def test_a_refused_configuration_changes_nothing(self, world: World) -> None:
         await world.balancer.configure("shop", a_routing(world.port))
         target = await world.target(1)
         await admit(world, target)
         other = await world.occupy(taken := free_port())
-        listeners = (Listener(port=world.port, default="web"), Listener(port=taken, default="web"))
+        listeners = (
+            Listener(port=world.port, default=forward_to("web")),
+            Listener(port=taken, default=forward_to("web")),
+        )
         with pytest.raises(BalancerError) as refusal:
             await world.balancer.configure("shop", a_routing(world.port, listeners=listeners))
         assert other in refusal.value.why

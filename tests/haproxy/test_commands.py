@@ -11,7 +11,9 @@ from fairlead.haproxy.commands import (
     last_finished,
     parse_info,
     parse_servers_state,
+    parse_sessions,
     parse_stat,
+    state_to_keep,
 )
 
 STATE = """1
@@ -165,3 +167,30 @@ def test_the_last_finished_check_is_kept(columns: str, remembered: Check | None,
 def test_info_is_read_by_name() -> None:
     info = parse_info("Name: HAProxy\nVersion: 2.8.25-5cf5d0683\nPid: 4711\nnode: \ndescription:\n")
     assert (info["Pid"], info["Version"]) == ("4711", "2.8.25-5cf5d0683")
+
+
+def test_what_is_kept_of_the_states_does_not_recall_who_was_disabled() -> None:
+    before, after = parse_servers_state(STATE), parse_servers_state(state_to_keep(STATE))
+    assert before == after
+    admin = [line.split(" ")[6] for line in state_to_keep(STATE).splitlines()[2:]]
+    assert admin == ["0", "1", "8", "0"]
+
+
+SESSIONS = """\
+0x34036600: proto=tcpv4 src=127.0.0.1:44320 fe=f be=s.web srv=web-1 ts=00 epoch=0 age=0s calls=4 rate=1 cpu=0 lat=0
+0x34036b90: proto=tcpv4 src=127.0.0.1:44328 fe=f be=s.web.w srv=web-2 ts=00 epoch=0 age=0s calls=4 rate=1 cpu=0 lat=0
+0x34035ca0: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00 epoch=0 age=0s calls=1 rate=0 cpu=0
+"""
+
+
+def test_what_runs_inside_servers_is_told_by_session() -> None:
+    assert parse_sessions(SESSIONS) == [("0x34036600", "s.web", "web-1"), ("0x34036b90", "s.web.w", "web-2")]
+    assert parse_sessions("Unknown command") == []
+
+
+def test_a_servers_ramp_and_what_came_of_its_requests_are_read() -> None:
+    names = "pxname,svname,status,scur,stot,hrsp_5xx,econ,eresp,throttle,check_status,check_code,check_duration,last_chk,check_desc"
+    text = f"# {names},\ns.web,web-1,UP,0,100,3,1,2,57,,,,,,\ns.web,web-2,UP,0,2,0,4,0,,,,,,,\n"
+    one, two = parse_stat(text)
+    assert (one.throttle, one.tally.requests, one.tally.errors) == (57, 100, 6)
+    assert (two.throttle, two.tally.errors) == (None, 2), "attempts are no requests"

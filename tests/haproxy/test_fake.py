@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from fairlead.core.model import Conditions, Listener, Opening, Redirect, Respond, Rule, forward_to
+from fairlead.core.rules import Request
 from fairlead.errors import BalancerError
 from tests.haproxy.builders import GROUP, a_routing, a_target
 from tests.haproxy.contract import BalancerContract
@@ -45,6 +47,25 @@ class TestFakeBalancer(BalancerContract):
             await world.balancer.register(a_target(1))
         assert (GROUP, "web-1") in world.fake.members
         assert world.fake.calls[-1] == ("register", GROUP, "web-1")
+
+    async def test_what_a_rule_answers_is_told_in_words_and_an_opening_reaches_its_instance(
+        self, world: FakeWorld
+    ) -> None:
+        rules = (
+            Rule(when=Conditions(paths=("/old",)), then=Redirect(status=301, path="/new")),
+            Rule(when=Conditions(methods=("PUT",)), then=Respond(status=405, body="read only")),
+        )
+        opening = Opening(service="web", instance="web-2", digest="0" * 64)
+        listeners = (
+            Listener(port=8080, default=forward_to("web"), rules=rules),
+            Listener(port=8081, default=None, opening=opening),
+        )
+        await world.balancer.configure("shop", a_routing(listeners=listeners))
+        assert world.fake.ask(8080, path="/old") == "301 http://test:8080/new"
+        assert world.fake.ask(8080, request=Request(method="PUT")) == "405 read only"
+        assert (world.fake.ask(8080), world.fake.ask(8081)) == ("503", "503")
+        await world.balancer.register(await world.target(2, healthy=False))
+        assert (world.fake.ask(8080), world.fake.ask(8081)) == ("503", "web-2"), "whatever its health"
 
     async def test_health_can_be_asked_of_the_test(self, world: FakeWorld) -> None:
         from fairlead.haproxy.fake import PASSED

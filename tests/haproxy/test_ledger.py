@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from fairlead.core.anomalies import Tally
 from fairlead.core.traffic import Check
 from fairlead.haproxy.commands import Row
 from fairlead.haproxy.ledger import Ledger, sessions_in
@@ -81,6 +84,53 @@ def test_a_change_of_who_is_usable_is_told_once_for_each_backend() -> None:
     assert ledger.changed() == {}
     ledger.look(1, (server(status="DOWN"), server(role=".w"), server(role=".o", status="no check")))
     assert ledger.changed() == {GROUP: frozenset()}
+
+
+def ramping(throttle: int | None) -> Row:
+    return Row(GROUP, "web-1", "UP", 0, 0, None, False, throttle=throttle)
+
+
+def test_a_backend_in_which_one_ramps_is_told_when_the_ramp_has_ended() -> None:
+    ledger = Ledger()
+    ledger.look(1, (ramping(7), server("web-2")))
+    assert ledger.changed() == {}
+    assert ledger.ramps() == {(GROUP, "web-1"): 7}
+    ledger.look(1, (ramping(None), server("web-2")))
+    assert ledger.changed() == {GROUP: frozenset({"web-1", "web-2"})}
+    assert ledger.changed() == {}
+
+
+def test_how_far_a_ramp_is_belongs_to_the_state_that_is_kept() -> None:
+    ledger = Ledger()
+    ledger.look(1, (ramping(7),))
+    ledger.states_changed()
+    ledger.look(1, (ramping(12),))
+    assert ledger.states_changed()
+
+
+def test_without_checks_up_means_in_rotation() -> None:
+    ledger = Ledger()
+    ledger.look(1, (server(status="no check"), server("web-2", status="DRAIN"), server("web-3", role=".w")))
+    assert ledger.in_rotation() == {(GROUP, "web-1")}
+    assert ledger.reports(members())[0].up
+
+
+def test_what_came_of_requests_counts_over_all_methods() -> None:
+    ledger = Ledger()
+    rows = [
+        Row(GROUP + role, "web-1", "UP", 0, 0, None, False, tally=Tally(requests=4, errors=1)) for role in ("", ".w")
+    ]
+    ledger.look(1, tuple(rows))
+    assert ledger.tallies() == {(GROUP, "web-1"): Tally(requests=8, errors=2)}
+
+
+def test_only_where_somebody_looks_a_target_is_anomalous_or_not() -> None:
+    ledger = Ledger()
+    ledger.look(1, (server(),))
+    ((key, member),) = members().items()
+    assert ledger.reports({key: member})[0].anomalous is None
+    assert ledger.reports({key: member}, [GROUP])[0].anomalous is False
+    assert ledger.reports({key: replace(member, weight=5)}, [GROUP])[0].anomalous is True
 
 
 def test_only_a_change_of_state_makes_the_state_file_old() -> None:

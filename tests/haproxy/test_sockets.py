@@ -8,19 +8,20 @@ import socket
 
 import pytest
 
-from fairlead.core.model import Listener, Rule
+from fairlead.core.model import Listener, forward_to
 from fairlead.errors import BalancerError, PortInUse
 from fairlead.haproxy import sockets
 from fairlead.haproxy.claims import claims_of
 from fairlead.haproxy.holders import describe_holder
 from fairlead.haproxy.sockets import Ports
 from tests.haproxy.apps import free_port
+from tests.haproxy.builders import a_rule
 
 pytestmark = pytest.mark.live
 
 
 def at(port: int, address: str = "127.0.0.1") -> tuple[Listener, ...]:
-    return (Listener(port=port, default="web", address=address),)
+    return (Listener(port=port, default=forward_to("web"), address=address),)
 
 
 def connects(port: int) -> bool:
@@ -93,7 +94,7 @@ def test_a_wildcard_is_in_the_way_of_every_address(ports: Ports, mine: str, thei
 def test_a_port_is_held_until_the_last_stack_that_shares_it_has_left(ports: Ports) -> None:
     port = free_port()
     endpoint = ("127.0.0.1", port)
-    blog = (Listener(port=port, default=None, rules=(Rule(forward="web", hosts=("blog.test",)),)),)
+    blog = (Listener(port=port, default=None, rules=(a_rule("web", hosts=("blog.test",)),)),)
     ports.open(ports.reserve("shop", at(port)))
     assert ports.reserve("blog", blog) == []
     assert ports.stacks(endpoint) == ["blog", "shop"]
@@ -107,7 +108,7 @@ def test_a_port_is_held_until_the_last_stack_that_shares_it_has_left(ports: Port
 def test_what_was_reserved_last_and_what_is_configured_both_count(ports: Ports) -> None:
     (listener,) = at(free_port())
     ports.reserve("shop", (listener,))
-    moved = Listener(port=listener.port, default=None, rules=(Rule(forward="web", hosts=("shop.test",)),))
+    moved = Listener(port=listener.port, default=None, rules=(a_rule("web", hosts=("shop.test",)),))
     ports.reserve("shop", (moved,))  # the next `up` of it, under way
     with pytest.raises(PortInUse, match="stack shop has a default"):
         ports.reserve("blog", (listener,))

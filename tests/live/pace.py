@@ -7,6 +7,8 @@ import time
 
 from fairlead.drill.load import Load
 
+from .house import House
+
 RATE = 200.0
 """Requests a second while something is done to a stack."""
 
@@ -18,3 +20,10 @@ async def settle(load: Load, seconds: float = 0.5) -> None:
     while load.report().sent < sent + seconds * RATE:
         assert time.monotonic() < deadline, f"the load does not flow: {load.report()}"
         await asyncio.sleep(0.02)
+
+
+def nothing_lost(load: Load, house: House) -> None:
+    """Every request was answered with 200, and there were some."""
+    report = load.report()
+    assert report.lost == 0, f"{report}\n{house.evidence()}"
+    assert report.sent > RATE / 2, f"the load was not there: {report}"

@@ -16,7 +16,7 @@ from fairlead.drill.load import Load
 
 from . import apps
 from .house import House
-from .pace import RATE, settle
+from .pace import RATE, nothing_lost, settle
 from .websockets import ECHO, open_many
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
@@ -58,12 +58,6 @@ QUEUE = "import time\nwhile True: time.sleep(60)\n"
 
 def load_on(house: House, stack: str, *, connections: str = "keep_alive") -> Load:
     return Load(house.url(stack), rate=RATE, connections=connections)  # type: ignore[arg-type]
-
-
-def nothing_lost(load: Load, house: House) -> None:
-    report = load.report()
-    assert report.lost == 0, f"{report}\n{house.evidence()}"
-    assert report.sent > RATE / 2, f"the load was not there: {report}"
 
 
 async def test_scaling_two_to_six_and_back_loses_nothing(house: House) -> None:

@@ -15,7 +15,7 @@ from fairlead.drill.load import Load
 
 from . import apps
 from .house import House, a_free_port, group_of
-from .pace import RATE, settle
+from .pace import RATE, nothing_lost, settle
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
@@ -24,12 +24,6 @@ PYTHON = "/usr/bin/python3 app.py"
 
 def load_on(house: House, stack: str) -> Load:
     return Load(house.url(stack), rate=RATE, connections="keep_alive")
-
-
-def nothing_lost(load: Load, house: House) -> None:
-    report = load.report()
-    assert report.lost == 0, f"{report}\n{house.evidence()}"
-    assert report.sent > RATE / 2, f"the load was not there: {report}"
 
 
 async def replaced(house: House, stack: str, gone: str, instances: int) -> None:

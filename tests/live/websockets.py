@@ -20,6 +20,10 @@ async def app(scope, receive, send):
 """An ASGI app that answers every message with itself, and every GET with `ok`."""
 
 
+PATIENCE = 30.0
+"""Seconds for an answer: a thousand of them at once take a loaded machine a while."""
+
+
 class WebSocket:
     """One open connection. Text frames only, shorter than 126 bytes."""
 
@@ -39,20 +43,40 @@ class WebSocket:
         return cls(reader, writer)
 
     async def echoes(self, text: str) -> bool:
-        """Whether it sends `text` back within 10 s."""
+        """Whether it sends `text` back. TimeoutError: it is silent."""
+        return await self.asks(text) == text
+
+    async def asks(self, text: str) -> str | None:
+        """What it sends when it is sent `text`; None: it is closed, or says no text. TimeoutError: it is silent."""
         mask, payload = os.urandom(4), text.encode()
         masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
         try:
             self._writer.write(bytes([0x81, 0x80 | len(payload)]) + mask + masked)
-            head = await asyncio.wait_for(self._reader.readexactly(2), 10)
-            body = await asyncio.wait_for(self._reader.readexactly(head[1] & 0x7F), 10)
-        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            head = await asyncio.wait_for(self._reader.readexactly(2), PATIENCE)
+            body = await asyncio.wait_for(self._reader.readexactly(head[1] & 0x7F), PATIENCE)
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+        return body.decode() if head[0] == 0x81 else None
+
+    async def ends(self, within: float) -> bool:
+        """Whether the other side ends it within so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while await self._reader.read(65536):
+                    pass
+        except TimeoutError:
             return False
-        return head[0] == 0x81 and body == payload
+        except OSError:
+            pass
+        return True
 
     def close(self) -> None:
         self._writer.close()
 
 
 async def open_many(port: int, count: int) -> list[WebSocket]:
-    return list(await asyncio.gather(*(WebSocket.open(port) for _ in range(count))))
+    """At most 200 at a time: what waits to be accepted is limited."""
+    found: list[WebSocket] = []
+    while len(found) < count:
+        found += await asyncio.gather(*(WebSocket.open(port) for _ in range(min(200, count - len(found)))))
+    return found

@@ -18,7 +18,7 @@ import pytest
 from uv import find_uv_bin
 
 from fairlead.core.layout import Layout
-from fairlead.core.model import HealthCheck, Release, Service
+from fairlead.core.model import Certificate, HealthCheck, Listener, Release, Service, forward_to
 from fairlead.errors import BuildError
 from fairlead.releases.interpreter import OWN
 from tests.needs import need
@@ -194,6 +194,18 @@ async def test_an_edit_of_the_stacks_own_file_alone_is_no_new_release(layout: La
     a_tree(source, {"fairlead.yaml": "name: demo  # edited"})
     assert await a_builder(layout).build(stack, service, (first,), 2, Told()) is first
     assert under(first.source) == ["run.sh"]
+
+
+async def test_the_balancers_certificates_and_keys_are_no_part_of_a_release(layout: Layout, source: Path) -> None:
+    a_tree(source, {"run.sh": "echo", "certs/web.pem": "a certificate", "certs/web.key": "a key", "web.key": "another"})
+    service = a_command(source, "sh", "run.sh")
+    certificate = Certificate(file=str(source / "certs/web.pem"), key=str(source / "certs/web.key"))
+    listener = Listener(port=8443, default=forward_to("web"), protocol="HTTPS", certificates=(certificate,))
+    stack = replace(a_stack(service), listeners=(listener,))
+    first = await a_builder(layout).build(stack, service, (), 1, Told())
+    assert under(first.source) == ["run.sh", "web.key"]
+    a_tree(source, {"certs/web.pem": "renewed", "certs/web.key": "renewed"})
+    assert await a_builder(layout).build(stack, service, (first,), 2, Told()) is first
 
 
 async def test_a_known_release_whose_folder_is_gone_is_made_again(layout: Layout, source: Path) -> None:

@@ -1,4 +1,5 @@
-"""`make soak`: half an hour of load while instances, the daemon and HAProxy are killed at random; then nothing may be left.
+"""`make soak`: half an hour of load, in clear and over TLS, on a group with stickiness, while instances, the daemon and
+HAProxy are killed at random, rules and certificates change, and instances are opened; then nothing may be left.
 
 FAIRLEAD_SOAK_MINUTES sets how long (30), FAIRLEAD_SOAK_SEED repeats a run. The daemon is killed in the first half only,
 so that in the second half its memory, descriptors and rows can be seen to stay where they are.
@@ -10,8 +11,11 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import sqlite3
+import ssl
 import sys
 import time
 from collections import Counter
@@ -20,9 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography import x509
 
 from fairlead.core.layout import layout_of
 from fairlead.drill.load import Load
+from fairlead.drill.tls import trusting
 
 from ..live import apps
 from ..live.house import House, group_of
@@ -35,6 +42,9 @@ RATE = 100.0
 
 INSIDE_A_KILLED_HAPROXY = 10
 """Requests that one kill of HAProxy may lose: those inside it."""
+
+KILLS = ("kill_haproxy", "lists_removed")
+"""What kills HAProxy."""
 
 RECOVERY = 60.0
 """Seconds in which everything is well again after a fault."""
@@ -52,12 +62,18 @@ class Soak:
     house: House
     folder: Path
     chance: random.Random
-    load: Load
+    loads: tuple[Load, ...]
+    authority: trustme.CA
     told: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     """Requests lost while a fault or an operation was under way."""
     size: int = 4
     version: int = 1
+    timeout: int = 60
+
+    @property
+    def lost_so_far(self) -> int:
+        return sum(load.report().lost for load in self.loads)
 
     # Faults: each returns when it was noticed, so that there is one at a time.
 
@@ -107,6 +123,28 @@ class Soak:
     async def restart(self) -> None:
         await self.house.do("restart", "--stack", "soak")
 
+    async def edit(self) -> None:
+        """A reload."""
+        before, self.timeout = self.timeout, self.timeout + 1
+        self.house.edit(self.folder, f"idle_timeout: {before}s", f"idle_timeout: {self.timeout}s")
+        await self.house.do("up", str(self.folder))
+
+    async def certificate(self) -> None:
+        """The certificate is renewed, as a program does that knows nothing of fairlead: first its key, then itself."""
+        serial = renew(self.folder, self.authority)
+        tls, port = trusting(str(self.folder / "authority.pem")), self.house.port("soak-tls")
+        await self.house.until("it to be shown", lambda: serial_shown(port, tls) == serial, RECOVERY)
+
+    async def opened(self) -> None:
+        chosen = self.chance.choice(self.house.healthy("soak"))["id"]
+        for verb in ("open", "close"):
+            await self.house.do("instance", verb, chosen, "--stack", "soak")
+
+    async def lists_removed(self) -> None:
+        """Something tidies the folder of certificates away; HAProxy dies, and comes back all the same."""
+        shutil.rmtree(Path(layout_of(str(self.house.home), os.getuid()).run) / "haproxy" / "tls")
+        await self.kill_haproxy()
+
     async def another_stack(self) -> None:
         await self.house.do("up", str(self.folder.parent / "guest"))
         await self.house.do("down", "guest")
@@ -118,7 +156,7 @@ class Soak:
     async def until(self, end: float, acts: list[Callable[[], Awaitable[None]]]) -> None:
         while time.monotonic() < end:
             act = self.chance.choice(acts)
-            name, before = act.__name__, self.load.report().lost
+            name, before = act.__name__, self.lost_so_far
             try:
                 await act()
                 await self.house.until(f"everything to be well after {name} (seed {SEED})", self.well, RECOVERY)
@@ -126,7 +164,7 @@ class Soak:
                 raise AssertionError(f"{name}, seed {SEED}, after {self.told}: {problem}") from problem
             await asyncio.sleep(self.chance.uniform(0.5, 3.0))
             self.told[name] += 1
-            self.lost[name] += self.load.report().lost - before
+            self.lost[name] += self.lost_so_far - before
             if sum(self.told.values()) % 20 == 0:
                 left = max(0.0, end - time.monotonic())
                 print(f"soak: {dict(self.told)}; {left / 60:.1f} min left of this part", file=sys.stderr, flush=True)
@@ -165,6 +203,24 @@ def holdings(house: House) -> Holdings:
     )
 
 
+def renew(folder: Path, authority: trustme.CA) -> int:
+    """Put another certificate into the folder; its serial number."""
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(str(folder / "web.key"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "web.pem"))
+    return x509.load_pem_x509_certificate(issued.cert_chain_pems[0].bytes()).serial_number
+
+
+def serial_shown(port: int, tls: ssl.SSLContext) -> int:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        tls.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        shown = secure.getpeercert()
+    assert shown
+    return int(str(shown["serialNumber"]), 16)
+
+
 def _pss(pid: int) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
@@ -184,14 +240,30 @@ async def test_half_an_hour_of_faults_loses_nothing_and_leaves_nothing() -> None
     house = House(str(Path(sys.executable).parent / "fairlead"))
     print(f"soak: {MINUTES:g} minutes, seed {SEED}", file=sys.stderr)
     try:
-        settings = "health_check: {interval: 1s, timeout: 1s, grace_period: 5s}"
-        folder = house.a_stack("soak", app=apps.WELL, instances=4, settings=settings)
+        settings = """
+            health_check: {interval: 1s, timeout: 1s, grace_period: 5s}
+            target_group: {stickiness: {type: lb_cookie, duration: 1h}}
+        """
+        folder, authority = house.a_stack("soak", app=apps.WELL, instances=4, settings=settings), trustme.CA()
+        authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+        renew(folder, authority)
+        https = (
+            f"    - {{port: {house.port('soak-tls')}, protocol: HTTPS, default: {{forward: web}},"
+            " certificates: [{file: web.pem, key: web.key}]}\n"
+        )
+        house.edit(folder, "  listeners:\n", f"  idle_timeout: 60s\n  listeners:\n{https}")
         house.a_stack("guest", app=apps.WELL, instances=1)
         await house.do("up", str(folder))
-        async with Load(house.url("soak"), rate=RATE, connections="new") as load:
-            soak = Soak(house, folder, random.Random(SEED), load)
+        tls = trusting(str(folder / "authority.pem"))
+        secure = f"https://localhost:{house.port('soak-tls')}/"
+        async with (
+            Load(house.url("soak"), rate=RATE, connections="new") as load,
+            Load(secure, rate=RATE / 4, connections="new", tls=tls) as over_tls,
+        ):
+            soak = Soak(house, folder, random.Random(SEED), (load, over_tls), authority)
             acts = [soak.kill_instance, soak.kill_program, soak.freeze_instance, soak.kill_haproxy]
             acts += [soak.scale, soak.deploy, soak.restart, soak.another_stack]
+            acts += [soak.edit, soak.certificate, soak.opened, soak.lists_removed]
             began = time.monotonic()
             await soak.until(began + MINUTES * 30, [*acts, soak.kill_daemon])
             await _rest(soak)
@@ -218,12 +290,13 @@ async def _rest(soak: Soak) -> None:
 
 
 def _judge(soak: Soak, middle: Holdings, end: Holdings) -> None:
-    report = soak.load.report()
-    told = json.dumps({"faults": soak.told, "sent": report.sent, "lost": soak.lost})
-    print(f"soak: {told}\n{report}\nsoak: middle {middle}\nsoak: end    {end}", file=sys.stderr)
-    assert not [kind for kind in report.errors if "refused" in kind], report
-    assert soak.lost["kill_haproxy"] <= INSIDE_A_KILLED_HAPROXY * soak.told["kill_haproxy"], told
-    assert not +Counter({name: count for name, count in soak.lost.items() if name != "kill_haproxy"}), told
+    reports = [load.report() for load in soak.loads]
+    told = json.dumps({"faults": soak.told, "sent": [one.sent for one in reports], "lost": soak.lost})
+    print(f"soak: {told}\n{reports}\nsoak: middle {middle}\nsoak: end    {end}", file=sys.stderr)
+    assert not [kind for report in reports for kind in report.errors if "refused" in kind], reports
+    for name in KILLS:
+        assert soak.lost[name] <= INSIDE_A_KILLED_HAPROXY * soak.told[name], told
+    assert not +Counter({name: count for name, count in soak.lost.items() if name not in KILLS}), told
     assert end.processes == middle.processes
     assert end.daemon_files <= middle.daemon_files + 4, "file descriptors of the daemon"
     assert end.balancer_files <= middle.balancer_files + 60, (

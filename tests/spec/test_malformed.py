@@ -9,6 +9,7 @@ little work, measured as the processor time of this thread.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import time
@@ -17,14 +18,14 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairlead.core.model import Stack
+from fairlead.core.model import Action, Conditions, Forward, Listener, Redirect, Stack, Targets
 from fairlead.errors import SpecError
 from fairlead.spec import parse_text
 from fairlead.spec.document import Mapping, Node, Scalar, parse
 from fairlead.spec.problems import LONGEST, MOST
 from tests.spec.builders import FILE
 from tests.spec.test_reference_file import REFERENCE
-from tests.spec.test_whole_applications import EACH
+from tests.spec.test_whole_applications import EACH, WHOLE
 
 MOST_SECONDS = 1.0
 LONGEST_LINE = 4 * LONGEST
@@ -48,7 +49,8 @@ WORDS = [
     "${", "${env.A}", "${env.EVIL}", "${env.EMPTY}", "${env.MISSING}", "${env.MISSING:-x}", "${instance.port}", "${instance.socket}",
     "${instance.id}", "${secrets.X}", "${caches.c.url}", "${${env.A}}", "$PORT", "services", "web", "ID", "__class__", "model_fields", "self",
     "[key]", "tuple", "function-before", "A" * 300, "a" * 5000, "9" * 5000, "0x" + "f" * 50, "1e400", "-0", ".nan", "1_000", "12:30:45", "@daily",
-    "Europe/Berlin\n", "http://a\r\nHost: b", "/a b", "/%zz", "a.b:80", "30s", "90%", "256MB", "0s", "99999999999d",
+    "#{host}", "#{path}", "#{", "http-request", "/a #{path}", "\\*", "a\\", "*" * 9, "AWSALB", "X: y", "a&b=c", "=", "255.255.255.255/32",
+    "10.0.0.0/8", "10.0.0.7:9000", "[::1]:80", "localhost:8080", "a:1", "GRPC", "app_cookie", "HTTPS", "local", "acme", "Europe/Berlin\n", "http://a\r\nHost: b", "/a b", "/%zz", "a.b:80", "30s", "90%", "256MB", "0s", "99999999999d",
 ]  # fmt: skip
 RAW = [
     "&a x", "*a", "!!python/object:os.system x", "!!int '3'", "<<", "? x", "|\n   x", ">-\n   x", "[", "{", "]", "}", "[[[[[[]]]]]]",
@@ -75,7 +77,7 @@ def base(text: str) -> Tree:
     return tree_of(root)
 
 
-BASES = [base(DAY_TWO), base(REFERENCE.read_text(encoding="utf-8"))]
+BASES = [base(DAY_TWO), base(WHOLE), base(REFERENCE.read_text(encoding="utf-8"))]
 
 
 def written(tree: Tree, indent: int = 0) -> str:
@@ -91,7 +93,9 @@ def written(tree: Tree, indent: int = 0) -> str:
 
 
 def quoted(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key) else key if key in RAW else json.dumps(key)
+    return (
+        key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key) else key if key in RAW and key != "*" else json.dumps(key)
+    )
 
 
 def paths(tree: Tree, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
@@ -127,7 +131,7 @@ scalars = st.one_of(
 @st.composite
 def mutated(draw: st.DrawFn) -> Tree:
     """A valid file's tree with one to four changes."""
-    tree = draw(st.sampled_from([BASES[0], *BASES]))
+    tree = draw(st.sampled_from([*BASES[:2], *BASES]))
     for _ in range(draw(st.integers(1, 4))):
         spots = paths(tree)[1:]
         if not spots:
@@ -202,18 +206,76 @@ def assert_harmless(stack: Stack) -> None:
     sent = [service.health_check.path for service in stack.services] + [
         service.health_check.host for service in stack.services
     ]
-    sent += [value for listener in stack.listeners for rule in listener.rules for value in (*rule.paths, *rule.hosts)]
+    rules = [rule for listener in stack.listeners for rule in listener.rules]
+    sent += [value for rule in rules for value in (*rule.when.paths, *rule.when.hosts)]
     assert not [value for value in sent if re.search(r"[^\x21-\x7e]|[\"'\\{}`#<>|^]|%(?![0-9A-Fa-f]{2})", value)]
+    for rule in rules:
+        assert_harmless_conditions(rule.when)
     for listener in stack.listeners:
         assert 1 <= listener.port <= 65535
-        assert listener.default or all(rule.hosts for rule in listener.rules)
-        assert all(bool(rule.paths) != bool(rule.hosts) for rule in listener.rules)
+        assert listener.default or all(rule.when.hosts for rule in listener.rules)
+        assert (listener.protocol == "HTTPS") == (listener.certificates is not None)
+        for action in listener.actions:
+            assert_harmless_action(action, stack, listener)
+        for certificate in listener.certificates if isinstance(listener.certificates, tuple) else ():
+            assert certificate.file.startswith("/")
+            assert certificate.key.startswith("/")
+            assert certificate.file.isprintable()
+            assert certificate.key.isprintable()
+    for service in stack.services:
+        group = service.target_group
+        assert group.stickiness is None or group.algorithm != "weighted_random"
+        assert group.stickiness is None or re.fullmatch(r"(?!AWSALB)[!-~]{1,128}", group.stickiness.cookie or "SESSION")
+        for address in service.program.addresses if isinstance(service.program, Targets) else ():
+            host, _, port = address.rpartition(":")
+            assert ipaddress.ip_address(host.strip("[]"))
+            assert 1 <= int(port) <= 65535
     for service in stack.services:
         texts = [*service.environment, *service.environment.values(), service.source, *(service.before_traffic or ())]
         texts += [word for command in service.build for word in command]
         assert not [text for text in texts if "\0" in text or "\x1b" in text]
-        assert 1 <= service.minimum <= service.desired <= service.maximum <= 100
+        most = 1000 if isinstance(service.program, Targets) else 100
+        assert 1 <= service.minimum <= service.desired <= service.maximum <= most
     assert all(key.isprintable() for key in stack.unenforced)
+
+
+def assert_harmless_conditions(when: Conditions) -> None:
+    """At most an ALB's values and wildcards, each of ASCII that can be seen, and what it can match."""
+    assert when != Conditions()
+    headers = [value for _, values in when.headers for value in values]
+    queries = [text for key, values in when.queries for text in (key, *values)]
+    counted = [*when.paths, *when.hosts, *headers, *(value for _, values in when.queries for value in values)]
+    assert len(counted) + len(when.methods) + len(when.source_ips) <= 5
+    wild = [*when.paths, *when.hosts, *headers, *(re.sub(r"\\[*?]", "", text) for text in queries)]
+    assert sum(text.count("*") + text.count("?") for text in wild) <= 5
+    assert all(re.fullmatch(r"[A-Z_-]{1,40}", method) for method in when.methods)
+    assert all(
+        re.fullmatch(r"[!#$%&+.^_`|~0-9A-Za-z-]{1,40}", name) and name.lower() != "host" for name, _ in when.headers
+    )
+    assert all(re.fullmatch(r"[!-~]([ -~]{0,126}[!-~])?", value) for value in headers)
+    assert all(re.fullmatch(r"[!-~]{0,128}", text) and not set(text) & set("&#") for text in queries)
+    assert all(values and "=" not in key and all(values) for key, values in when.queries)
+    assert all(ipaddress.ip_network(network) for network in when.source_ips)
+
+
+def assert_harmless_action(action: Action, stack: Stack, listener: Listener) -> None:
+    """Services that exist, an address that is one and is another, an answer that can be sent."""
+    if isinstance(action, Forward):
+        assert all(stack.service(name).serves and 0 <= weight <= 999 for name, weight in action.weights)
+        assert any(weight for _, weight in action.weights)
+        assert action.stickiness is None or len(action.weights) > 1
+        speaks = {stack.service(name).target_group.protocol for name in action.services}
+        assert listener.protocol == "HTTPS" or speaks == {"HTTP1"}
+    elif isinstance(action, Redirect):
+        assert any(part is not None for part in (action.protocol, action.host, action.port, action.path))
+        assert (listener.protocol, action.protocol) != ("HTTPS", "HTTP")
+        address = f"{action.host or ''}{action.path or '/'}?{action.query or ''}"
+        rest = re.sub(r"#\{(protocol|host|port|path|query)\}", "", address)
+        assert re.fullmatch(r"([A-Za-z0-9._~!$&()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*", rest), address
+    else:
+        assert action.status // 100 in (2, 4, 5)
+        assert len(action.body) <= 1024
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", action.body)
 
 
 @settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -252,8 +314,11 @@ def test_names_from_outside_are_refused_at_their_place(tree: Tree, service: str,
 
 
 def test_the_files_that_are_changed_are_valid_and_reach_every_stage() -> None:
-    assert isinstance(judged(written(BASES[0]).lstrip("\n")), Stack)
-    error = judged(written(BASES[1]).lstrip("\n"))
+    for valid in BASES[:2]:
+        stack = judged(written(valid).lstrip("\n"))
+        assert isinstance(stack, Stack), stack
+        assert_harmless(stack)
+    error = judged(written(BASES[2]).lstrip("\n"))
     assert isinstance(error, SpecError)
     assert all("not supported by this version" in problem for problem in error.problems)
 

@@ -20,7 +20,7 @@ from fairlead.spec.page import page_text
 from fairlead.spec.schema import File
 from fairlead.spec.support import SUPPORTED, UNENFORCED, answers
 from tests.spec.builders import a_balancer, a_service, every_key, problems_of
-from tests.spec.test_whole_applications import EACH
+from tests.spec.test_whole_applications import EACH, WHOLE
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs/reference"
@@ -128,6 +128,9 @@ def test_the_annotated_file_and_the_examples_fit_it(file: Path) -> None:
     [
         a_service(),
         EACH,
+        WHOLE,
+        a_service("target_group: {protocol: GRPC}\nhealth_check: {matcher: 0, path: /x}", program="targets: ['127.0.0.1:1']")
+        + "load_balancer: {listeners: [{port: 443, protocol: HTTPS, certificates: local, default: {forward: web}}]}",
         a_service("environment: {A: 8080, B: true, C: 1.5, D: text}\npython: 3.12\nhealth_check: {matcher: 204}"),
         a_service("instances: ${env.N}\nthreads: \"${env.T:-4}\"\nhealth_check: {interval: '${env.I}', enabled: '${env.E}'}"),
         a_service("build: [[make, 3], npm ci]\nbefore_traffic: [migrate, 1]", program="command: [node, x, --port, 3000]"),
@@ -201,6 +204,18 @@ def test_what_fairlead_reads_fits_it(text: str) -> None:
         a_balancer("listeners: [{port: 80, default: {forward: web}, rules: [{when: {path: x}, forward: web}]}]"),
         a_balancer("listeners: [{port: 80, default: {forward: web}, rules: [{when: {host: 'a.b:80'}, forward: web}]}]"),
         a_balancer("listeners: [{port: 80, default: {forward: web}, rules: [{when: {path: []}, forward: web}]}]"),
+        a_balancer("listeners: [{port: 80, default: {forward: web}, rules: [{when: {method: get}, forward: web}]}]"),
+        a_balancer("listeners: [{port: 80, default: {forward: web}, rules: [{when: {header: {'X Y': a}}, forward: web}]}]"),
+        a_balancer("listeners: [{port: 80, default: {forward: web}, rules: [{when: {query: {a: 'b c'}}, forward: web}]}]"),
+        a_balancer("listeners: [{port: 80, default: {forward: web}, rules: [{when: {source_ip: office}, forward: web}]}]"),
+        a_balancer("listeners: [{port: 80, default: {redirect: {path: 'a', status: 301}}}]"),
+        a_balancer("listeners: [{port: 80, default: {redirect: {path: '/#{query}', status: 301}}}]"),
+        a_balancer("listeners: [{port: 80, default: {redirect: {path: '/', query: '?a', status: 301}}}]"),
+        a_balancer("listeners: [{port: 80, default: {redirect: {host: 'a:80', status: 301}}}]"),
+        a_balancer("listeners: [{port: 80, default: {respond: {status: 302}}}]"),
+        a_balancer("listeners: [{port: 80, default: {forward: {web: 1, api: 1}, stickiness: 60}}]"),
+        a_service(program="targets: [db.internal]"),
+        a_service(program="targets: ['db.internal:80']"),
     ],
 )  # fmt: skip
 def test_what_has_the_wrong_shape_does_not_fit_it(text: str) -> None:
@@ -227,6 +242,8 @@ def test_the_page_has_every_key_with_its_meaning_form_default_and_answer() -> No
     assert found["services.ID.health_check.interval"][1:] == ["duration, 200ms to 5m", "`5s`", "yes"]
     assert found["services.ID.resources.cpu"][3] == found["network.nat"][3] == "not enforced"
     assert found["services.ID.port"][2:] == ["`8000`", "only `none` and `8000`"]
+    assert found["load_balancer.listeners.ID.certificates"][3] == "see its keys or `local`"
+    assert found["services.ID.target_group.stickiness"][3] == "see its keys or `none`"
     assert found["services.ID.scaling.min"][3] == found["caches"][3] == "refused"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.core.model import Certificate
 from fairlead.errors import SpecError
 from fairlead.spec import read
 from fairlead.spec.problems import MOST
@@ -64,6 +65,46 @@ def test_a_source_that_is_not_there_is_a_problem_among_the_others(folder: Path) 
 @pytest.mark.parametrize("source", ["''", "[a]", '"a\\0b"', "${env.NOWHERE}"])
 def test_a_source_that_is_no_path_has_one_problem(folder: Path, source: str) -> None:
     assert len(error_at(a_file(folder, a_service(f"source: {source}"))).problems) == 1
+
+
+def test_files_of_certificates_that_cannot_be_read_are_problems_among_the_others(folder: Path) -> None:
+    (folder / "cert.pem").write_text("")
+    (folder / "sub").mkdir()
+    os.symlink("loop", folder / "loop")
+    text = a_service("threads: 0") + (
+        "load_balancer:\n  listeners:\n    - port: 443\n      protocol: HTTPS\n      certificates:\n"
+        "        - {file: cert.pem, key: key.pem}\n        - {file: sub, key: loop}\n      default: {forward: web}\n"
+    )
+    advice = "name a PEM file, relative to this one's folder, that the daemon's user may read"
+    above = "load_balancer.listeners.0.certificates"
+    assert list(error_at(a_file(folder, text)).problems) == [
+        "fairlead.yaml:5:14: services.web.threads: must be from 1 to 1000, not 0",
+        f'fairlead.yaml:11:33: {above}.0.key: the file "{folder}/key.pem" does not exist; {advice}',
+        f'fairlead.yaml:12:18: {above}.1.file: the file "{folder}/sub" is not a file; {advice}',
+        f'fairlead.yaml:12:28: {above}.1.key: the file "{folder}/loop" cannot be read: Too many levels of symbolic links; '
+        + advice,
+    ]
+
+
+@pytest.mark.parametrize("path", ["''", "[a]", '"a\\0b"', "${env.NOWHERE}"])
+def test_a_certificate_that_is_no_path_has_one_problem(folder: Path, path: str) -> None:
+    (folder / "key.pem").write_text("")
+    text = a_service() + (
+        "load_balancer:\n  listeners:\n    - port: 443\n      protocol: HTTPS\n      certificates:\n"
+        f"        - file: {path}\n          key: key.pem\n      default: {{forward: web}}\n"
+    )
+    assert len(error_at(a_file(folder, text)).problems) == 1
+
+
+def test_certificates_that_can_be_read_are_named_absolutely(folder: Path) -> None:
+    for name in ("cert.pem", "key.pem"):
+        (folder / name).write_text("")
+    text = a_service() + (
+        "load_balancer:\n  listeners:\n    - port: 443\n      protocol: HTTPS\n      certificates:\n"
+        f"        - {{file: cert.pem, key: {folder}/sub/../key.pem}}\n      default: {{forward: web}}\n"
+    )
+    (listener,) = read(a_file(folder, text), env={}).listeners
+    assert listener.certificates == (Certificate(file=f"{folder}/cert.pem", key=f"{folder}/key.pem"),)
 
 
 def test_a_file_that_is_not_there(folder: Path) -> None:

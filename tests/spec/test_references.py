@@ -119,10 +119,81 @@ def test_two_services_and_a_listener_each_are_well() -> None:
             "6:10: services.web.environment.U: the service web listens on a port, "
             "since its command does not name ${instance.socket}; write ${instance.port}",
         ),
+        (
+            TWO.replace("command: x", "command: x, target_group: {protocol: GRPC}") + BOTH,
+            "8:39: load_balancer.listeners.1.default.forward: the service api speaks GRPC, which is reached from HTTPS only: each "
+            "request would get a 464; write `protocol: HTTPS` and `certificates`, or `target_group: {protocol: HTTP1}` where the "
+            "program speaks it",
+        ),
+        (
+            TWO.replace("command: x", "command: x, target_group: {protocol: HTTP2}") + listeners("{forward: {web: 1, api: 2}}"),
+            "7:48: load_balancer.listeners.0.default.forward.api: the service api speaks HTTP2, which is reached from HTTPS only: "
+            "each request would get a 464; write `protocol: HTTPS` and `certificates`, or `target_group: {protocol: HTTP1}` where "
+            "the program speaks it",
+        ),
+        (
+            a_service("target_group: {protocol: HTTP2}", program="command: x"),
+            "5:30: services.web.target_group.protocol: HTTP2 is reached from HTTPS only, and without `listeners` there is one of "
+            "HTTP; write `protocol: HTTPS` and `certificates`, or `target_group: {protocol: HTTP1}` where the program speaks it",
+        ),
+        (
+            TWO.replace("command: x", "command: x, target_group: {stickiness: {type: lb_cookie}}")
+            + listeners("{forward: {web: 1, api: 2}}"),
+            "7:48: load_balancer.listeners.0.default.forward.api: the service api has stickiness, which needs that of the rule "
+            "too: else a client would change; add `stickiness: 1d` beside `forward`",
+        ),
+        (
+            TWO.replace("command: x", "command: x, target_group: {stickiness: {type: app_cookie, cookie: s}}")
+            + listeners("{forward: {web: 1, api: 2}, stickiness: 1h}"),
+            "7:48: load_balancer.listeners.0.default.forward.api: the service api has stickiness of the type app_cookie, which does "
+            "not go with weights; write `type: lb_cookie` there, or forward to one service",
+        ),
+        (
+            a_service(program="targets: ['127.0.0.1:9000', '[::1]:9000', 'localhost:9000']"),
+            "4:47: services.web.targets.2: the address stands there already, on line 4; name each target once",
+        ),
+        (
+            a_service(program="targets: ['[fd00::7]:80', '[FD00:0::7]:80']"),
+            "4:31: services.web.targets.1: the address stands there already, on line 4; name each target once",
+        ),
+        (
+            a_service(program="targets: ['127.0.0.1:8080']"),
+            "4:15: services.web.targets.0: is this file's own listener on port 8080, so that requests would go round for ever; "
+            "name the program that answers them",
+        ),
+        (
+            a_service(program="targets: ['127.0.0.2:81', '10.0.0.7:81', '[::1]:81']")
+            + "load_balancer: {address: 0.0.0.0, listeners: [{port: 80, default: {forward: web}}, {port: 81, default: {forward: web}}]}",
+            "4:15: services.web.targets.0: is this file's own listener on port 81, so that requests would go round for ever; "
+            "name the program that answers them",
+        ),
+        (
+            a_service(program="targets: ['[::1]:81']")
+            + "load_balancer: {address: '::', listeners: [{port: 81, default: {forward: web}}]}",
+            "4:15: services.web.targets.0: is this file's own listener on port 81, so that requests would go round for ever; "
+            "name the program that answers them",
+        ),
     ],
 )  # fmt: skip
 def test_what_the_parts_of_a_file_say_of_each_other(text: str, said: str) -> None:
     assert of_validation(text) == [f"fairlead.yaml:{said}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TWO.replace("command: x", "command: x, target_group: {stickiness: {type: lb_cookie}}")
+        + listeners("{forward: {web: 1, api: 2}, stickiness: 1h}"),
+        TWO.replace("command: x", "command: x, target_group: {stickiness: none}") + listeners("{forward: {web: 1, api: 2}}"),
+        TWO.replace("command: x", "command: x, target_group: {protocol: HTTP2}")
+        + "load_balancer: {listeners: [{port: 443, protocol: HTTPS, certificates: local, default: {forward: {web: 1, api: 2}}}]}",
+        a_service(program="targets: ['127.0.0.2:8080', '10.0.0.7:8080', '127.0.0.1:8081']"),
+        a_service() + "  api: {command: x, after: [legacy]}\n  legacy: {targets: ['127.0.0.1:1']}\n"
+        + listeners("{forward: web}", "{forward: api}", "{forward: legacy}"),
+    ],
+)  # fmt: skip
+def test_what_goes_together_is_taken(text: str) -> None:
+    assert problems_of(text) == []
 
 
 def test_a_long_circle_is_said_once_and_those_outside_it_are_not_blamed() -> None:
@@ -146,6 +217,9 @@ def test_a_file_of_workers_only_needs_no_listener() -> None:
         + "load_balancer: {listeners: [3, {port: [], rules: 3}]}\n",
         a_service("after: [[a]]") + "jobs: {j: {service: []}}\nnetwork: {security_groups: {web: [3, {from: []}]}}\n",
         a_balancer("listeners: [{port: 1, default: {forward: []}, rules: [3, {forward: [web]}]}]"),
+        a_service("target_group: 3", program="targets: {a: b}")
+        + "load_balancer: {address: [], listeners: [{port: [], protocol: [], default: {forward: {web: []}, stickiness: []}}]}",
+        a_service("target_group: {protocol: [], stickiness: [a]}", program="targets: [[], {}, a, '1:2', 3]"),
     ],
 )
 def test_parts_of_the_wrong_shape_are_passed_over(text: str) -> None:

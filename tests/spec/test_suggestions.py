@@ -44,6 +44,13 @@ ALARM = "alarms: [{when: healthy_targets, below: 1, command: x, %s: 5s}]"
             ("if: {path: /}", "when"), ("when: {paths: /}", "path"), ("when: {hosts: a.b}", "host"), ("when: {hostname: a.b}", "host"),
         ]),
         (a_balancer("listeners: [{port: 80, default: {forward: web}, routes: []}]"), "rules"),
+        *((a_balancer(RULE % wrong), right) for wrong, right in [
+            ("when: {methods: GET}", "method"), ("when: {headers: {A: b}}", "header"), ("when: {query_string: {A: b}}", "query"),
+            ("when: {client_ip: 10.0.0.1}", "source_ip"), ("when: {path: /}, sticky: 1h", "stickiness"),
+        ]),
+        (a_balancer("listeners: [{port: 80, default: {fixed_response: {status: 404}}}]"), "respond"),
+        (a_service("target_group: {slowstart: 30s}"), "slow_start"),
+        (a_service("upstreams: ['127.0.0.1:80']", program=""), "targets"),
         (a_balancer("listeners: [{port: 80, default: {to: web}}]"), "forward"),
         (a_service("deploy: {minimum_healthy_percent: 50%}"), "min_healthy"),
         (a_service("deploy: {max_surge: 50%}"), "max_healthy"),

@@ -21,6 +21,7 @@ def test_the_tables_name_keys_that_exist_and_no_key_twice() -> None:
     [
         "target_group: {protocol: HTTP1, algorithm: round_robin, anomaly_mitigation: false, slow_start: 0s}",
         "target_group: {unsafe_methods: fresh_connection, connect_timeout: 100ms, stickiness: none}",
+        "target_group: {stickiness: none}",
         "deploy: {strategy: rolling, min_healthy: 100%, max_healthy: 200%, bake: 5s, keep_releases: 5}",
         "deploy: {rollback_on: {failed_instances: 3}, bake: 5000ms}",
         "deploy: {rollback_on: {}}",
@@ -59,14 +60,19 @@ listeners:
             "5:1: engine: `engine` is not supported by this version; remove it, or write `engine: l",
         ),
         (
-            a_service("target_group: {algorithm: weighted_random}"),
-            "5:20: services.web.target_group.algorithm: `algorithm` is not supported by this version; "
-            "remove it, which means round_robin",
+            a_service("deploy: {strategy: blue_green}"),
+            "5:14: services.web.deploy.strategy: `strategy` is not supported by this version; "
+            "remove it, which means rolling",
         ),
         (
-            a_balancer("drop_invalid_headers: true"),
-            "6:3: load_balancer.drop_invalid_headers: `drop_invalid_headers` is not supported by this version; "
-            "remove it, which means false",
+            a_balancer("access_log: false"),
+            "6:3: load_balancer.access_log: `access_log` is not supported by this version; remove it, which means true",
+        ),
+        (
+            a_balancer("listeners: [{port: 443, protocol: HTTPS, certificates: acme, default: {forward: web}}]"),
+            "6:58: load_balancer.listeners.0.certificates: `certificates: acme` is not supported by this version; "
+            "get them with certbot or another ACME client, and name its files, `[{file: fullchain.pem, key: "
+            "privkey.pem}]`: they are taken over when they change",
         ),
         (
             a_service("deploy: {bake: 10s}"),
@@ -83,26 +89,6 @@ listeners:
             "remove it: engine local gives each instance a port of its own, in $PORT and ${instance.port}",
         ),
         (
-            a_balancer(
-                "listeners: [{port: 80, rules: [{when: {host: [a.b], path: /}, forward: web}], default: {forward: web}}]"
-            ),
-            "6:41: load_balancer.listeners.0.rules.0.when: a rule with both `path` and `host` is not supported by this version; "
-            "keep one of the two",
-        ),
-        (
-            a_balancer(
-                "listeners: [{port: 80, rules: [{when: {path: /, method: GET}, forward: web}], default: {forward: web}}]"
-            ),
-            "6:51: load_balancer.listeners.0.rules.0.when.method: `method` is not supported by this version; "
-            "remove it: a rule has one condition, `path` or `host`",
-        ),
-        (
-            a_balancer(
-                "listeners: [{port: 80, rules: [{when: {path: /}, respond: {status: 404}}], default: {forward: web}}]"
-            ),
-            "6:52: load_balancer.listeners.0.rules.0.respond: `respond` is not supported by this version; write `forward: SERVICE`",
-        ),
-        (
             a_service() + "alarms: [{when: cpu, above: 60%, command: x}]",
             '5:17: alarms.0.when: alarms on "cpu" are not supported by this version; write unhealthy_targets or healthy_targets',
         ),
@@ -115,26 +101,8 @@ listeners:
             "5:28: services.web.deploy.rollback_on.latency_p95: `latency_p95` is not supported by this version; remove it",
         ),
         (
-            a_service("health_check: {port: 81}"),
-            "5:20: services.web.health_check.port: `port` is not supported by this version; remove it, which means traffic",
-        ),
-        (
             a_service(program="command: none"),
             "4:14: services.web.command: `command: none` is not supported by this version; write the program to run",
-        ),
-        (
-            a_service(program="targets: ['127.0.0.1:9000']"),
-            "4:5: services.web.targets: `targets` is not supported by this version; "
-            "this version routes only to instances that it runs: write `app` or `command`",
-        ),
-        (
-            a_balancer("idle_timeout: 61s"),
-            "6:3: load_balancer.idle_timeout: `idle_timeout` is not supported by this version; remove it, which means 60s",
-        ),
-        (
-            a_balancer("listeners: [{port: 80, default: {redirect: {host: a, status: 301}}}]"),
-            "6:36: load_balancer.listeners.0.default.redirect: `redirect` is not supported by this version; "
-            "write `forward: SERVICE`",
         ),
         (a_service() + "aws: {}", "5:1: aws: `aws` is not supported by this version; remove it: this version runs"),
         (
@@ -149,17 +117,6 @@ def test_what_is_not_built_is_refused_with_the_next_best_thing(text: str, said: 
     assert problem.startswith(f"fairlead.yaml:{said}")
 
 
-def test_weights_need_one_service() -> None:
-    text = a_service() + "  api: {command: x}\n"
-    weights = "forward: {web: 90, api: 10}"
-    text += f"load_balancer:\n  listeners:\n    - {{port: 80, rules: [{{when: {{path: /}}, {weights}}}], default: {{{weights}}}}}\n"
-    said = "weights for more than one service are not supported by this version; forward to one service"
-    assert problems_of(text) == [
-        f"fairlead.yaml:8:53: load_balancer.listeners.0.rules.0.forward: {said}",
-        f"fairlead.yaml:8:94: load_balancer.listeners.0.default.forward: {said}",
-    ]
-
-
 @pytest.mark.parametrize(
     ("listener", "unreached"),
     [
@@ -167,8 +124,15 @@ def test_weights_need_one_service() -> None:
         ("{port: 80, default: {forward: web}, rules: [{when: {path: /a}, forward: api}]}", []),
         ("{port: 80, rules: [{when: {host: a.b}, forward: api}]}", ["services.web"]),
         ("{port: 80, rules: [{when: {host: a.b}, forward: api}, {when: {host: c.d}, forward: {web: 1}}]}", []),
+        (
+            "{port: 80, default: {forward: web}, rules: [{when: {path: /a}, redirect: {host: b, status: 301}}]}",
+            ["services.api"],
+        ),
+        ("{port: 80, default: {respond: {status: 404}}, rules: [{when: {path: /a}, forward: api}]}", ["services.web"]),
+        ("{port: 80, default: {forward: {web: 100, api: 0}}}", []),
+        ("{port: 80, default: {forward: {web: 9, api: 1}, stickiness: 1h}}", []),
         # Something else is wrong, or not clear: no guesses.
-        ("{port: 80, default: {forward: web}, rules: [{when: {path: /a}, redirect: {host: b, status: 301}}]}", []),
+        ("{port: 80, default: {forward: web}, rules: [{when: {path: /a}}]}", []),
         ("{port: 80, default: {forward: nobody}}", []),
     ],
 )
@@ -181,6 +145,21 @@ def test_a_service_that_no_listener_and_no_rule_names_is_refused(listener: str, 
         name = unreached[0].removeprefix("services.")
         advice = f"add a rule or a listener that says `forward: {name}`, write `port: none` if it serves no requests, or remove it"
         assert problems[0].endswith(f"could reach it; {advice}")
+
+
+def test_services_that_are_all_behind_redirects_cannot_be_reached_either() -> None:
+    text = a_balancer("listeners: [{port: 80, default: {redirect: {host: b.c, status: 301}}}]")
+    (problem,) = problems_of(text)
+    assert "services.web: no listener forwards to this service, so no request could reach it" in problem
+
+
+def test_targets_that_no_listener_names_are_told_so_and_not_that_they_might_be_a_worker() -> None:
+    text = a_service() + "  legacy: {targets: ['127.0.0.1:9000']}\n"
+    text += "load_balancer: {listeners: [{port: 80, default: {forward: web}}]}\n"
+    assert problems_of(text) == [
+        "fairlead.yaml:5:3: services.legacy: no listener forwards to this service, so no request could reach it; "
+        "add a rule or a listener that says `forward: legacy`, or remove it"
+    ]
 
 
 def test_what_cannot_be_enforced_is_taken_and_named() -> None:

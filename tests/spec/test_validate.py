@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from fairlead.core.model import HealthCheck, LoadBalancerAttributes, TargetGroupAttributes, forward_to
 from fairlead.spec.schema import MOST_SERVICES, File
+from fairlead.spec.schema import target_group as schema
 from fairlead.spec.schema.base import part_at
 from fairlead.spec.schema.network import SecurityGroupRule
-from fairlead.spec.schema.services import HealthCheck, Service
+from fairlead.spec.schema.services import Service
 from fairlead.spec.validate import validate
 from tests.spec.builders import a_balancer, a_service, document_of, error_of, problems_of, stack_of, web_of
 
@@ -123,6 +125,54 @@ load_balancer:
             "target_group: {stickiness: {type: lb_cookie, cookie: a}}",
             "5:58: services.web.target_group.stickiness.cookie: goes only with `type: app_cookie`",
         ),
+        (
+            "target_group: {algorithm: least_outstanding_requests, slow_start: 30s}",
+            "5:71: services.web.target_group.slow_start: does not go with `algorithm: least_outstanding_requests`, on an ALB "
+            "neither; write `algorithm: round_robin`, or remove one of the two",
+        ),
+        (
+            "target_group: {algorithm: weighted_random, stickiness: {type: lb_cookie}}",
+            "5:60: services.web.target_group.stickiness: does not go with `algorithm: weighted_random`, on an ALB neither",
+        ),
+        (
+            "target_group: {stickiness: {type: app_cookie, cookie: AWSALBTG}}",
+            "5:59: services.web.target_group.stickiness.cookie: begins with AWSALB, as the load balancer's own cookies do",
+        ),
+        (
+            "target_group: {stickiness: {type: lb_cookie, duration: 8d}}",
+            "5:60: services.web.target_group.stickiness.duration: must be from 1s to 7d",
+        ),
+        (
+            "target_group: {protocol: GRPC}",
+            "5:30: services.web.target_group.protocol: GRPC does not go with `app`: fairlead's server sends no trailers, "
+            "which gRPC needs; remove it, or write the `command` of a gRPC server",
+        ),
+        (
+            "target_group: {connect_timeout: 0s}",
+            "5:37: services.web.target_group.connect_timeout: must be from 1ms to 60s",
+        ),
+        (
+            "health_check: {protocol: TCP, path: /x}",
+            "5:41: services.web.health_check.path: goes only with `protocol: HTTP`: with TCP nothing is asked and nothing "
+            "answered; remove `path` or `protocol`",
+        ),
+        (
+            "health_check: {protocol: TCP, host: x.y}",
+            "5:41: services.web.health_check.host: goes only with `protocol: HTTP`",
+        ),
+        (
+            "health_check: {protocol: TCP, matcher: 200}",
+            "5:44: services.web.health_check.matcher: goes only with `protocol: ",
+        ),
+        (
+            "health_check: {port: 81}",
+            "5:26: services.web.health_check.port: must be `traffic`: instances of this service listen on a Unix socket",
+        ),
+        (
+            "health_check: {matcher: 12}",
+            "5:29: services.web.health_check.matcher: must hold codes of HTTP, 200 to 499, since `target_group.protocol` is "
+            "HTTP1",
+        ),
         ("deploy: {stop_timeout: 2h}", "5:28: services.web.deploy.stop_timeout: must be from 0s to 1h, not"),
         (
             "deploy: {min_healthy: 100%, max_healthy: 100%}",
@@ -131,7 +181,7 @@ load_balancer:
         ("deploy: {canary: {weight: 5%}}", "5:22: services.web.deploy.canary: goes only with `strategy: canary`"),
         ("command: x", "5:14: services.web.command: stands beside `app`, and a service has only one of them; keep one"),
         ("targets: [127.0.0.1:80]", "5:14: services.web.targets: stands beside `app`, and a service has only one"),
-        ("targets: [127.0.0.1]", "5:15: services.web.targets.0: must be an address with its port"),
+        ("targets: [127.0.0.1]", "5:15: services.web.targets.0: must be an IP address with its port"),
         ("image: a\ndockerfile: b", "6:17: services.web.dockerfile: stands beside `image`, and only one of them"),
         ("instances: 1\nscaling: {max: 2}", "5:16: services.web.instances: stands beside `scaling`, and only one"),
         ("scaling: {min: 3, max: 2}", "5:20: services.web.scaling.min: is more than `max` (2)"),
@@ -240,7 +290,8 @@ def test_a_service_is_told_what_is_wrong_with_it(lines: str, said: str | None) -
         ),
         (
             "listeners: [{port: 80, default: {redirect: {status: 301}}}]",
-            "6:36: load_balancer.listeners.0.default.redirect: leads back to the same address; add what changes",
+            "6:36: load_balancer.listeners.0.default.redirect: leads back to the same address; add what changes, as in "
+            "`{protocol: HTTPS, port: 443}`",
         ),
         (
             "listeners: [{port: 80, default: {redirect: {path: /, status: 303}}}]",
@@ -266,11 +317,92 @@ def test_a_service_is_told_what_is_wrong_with_it(lines: str, said: str | None) -
             "listeners: [{port: 80, rules: [{when: {}, forward: web}], default: {forward: web}}]",
             "6:35: load_balancer.listeners.0.rules.0.when: has no condition; add `path`, `host`, `method` or another",
         ),
+        (
+            "listeners: [{port: 80, default: {forward: web, stickiness: 1h}}]",
+            "6:62: load_balancer.listeners.0.default.stickiness: goes only with a `forward` to several services: it keeps a "
+            "client with one of them; remove it; `target_group.stickiness` of a service keeps a client with one of its targets",
+        ),
+        (
+            "listeners: [{port: 80, default: {respond: {status: 404}, stickiness: 1h}}]",
+            "6:72: load_balancer.listeners.0.default.stickiness: goes only with a `forward` to several services",
+        ),
+        (
+            "listeners: [{port: 80, default: {forward: {web: 1000}}}]",
+            "6:51: load_balancer.listeners.0.default.forward.web: must be from 0 to 999, not 1000",
+        ),
+        (
+            "listeners: [{port: 80, default: {respond: {status: 301}}}]",
+            "6:54: load_balancer.listeners.0.default.respond.status: must be 2xx, 4xx or 5xx, not 301; write `redirect`",
+        ),
+        (
+            "listeners: [{port: 80, default: {respond: {status: 204, body: x}}}]",
+            "6:65: load_balancer.listeners.0.default.respond.body: cannot be sent: an answer with status 204 has no body; ",
+        ),
+        (
+            "listeners: [{port: 80, default: {respond: {status: 205, content_type: text/html}}}]",
+            "6:73: load_balancer.listeners.0.default.respond.content_type: cannot be sent: an answer with status 205 has no",
+        ),
+        (
+            "listeners: [{port: 80, default: {forward: web}, rules: [{when: {method: [GET, TRACE]}, forward: web}]}]",
+            '6:81: load_balancer.listeners.0.rules.0.when.method.1: is answered with 405 before any rule is looked at: "TR',
+        ),
+        (
+            "listeners: [{port: 80, default: {respond: {status: 200, content_type: text/xml}}}]",
+            "6:73: load_balancer.listeners.0.default.respond.content_type: must be text/plain, text/css, text/html, "
+            'application/javascript or application/json, not "text/xml"',
+        ),
+        (
+            f"listeners: [{{port: 80, default: {{respond: {{status: 200, body: {'b' * 1025}}}}}}}]",
+            "6:65: load_balancer.listeners.0.default.respond.body: must be at most 1024 characters long, not 1025",
+        ),
+        (
+            "listeners: [{port: 80, default: {redirect: {query: 'a=b', status: 301}}}]",
+            "6:36: load_balancer.listeners.0.default.redirect: leads back to the same address: another query is not enough; add",
+        ),
+        (
+            "listeners: [{port: 80, default: {redirect: {path: '/#{path}', host: '#{host}', protocol: '#{protocol}', port: "
+            "'#{port}', status: 301}}}]",
+            "6:36: load_balancer.listeners.0.default.redirect: leads back to the same address; add what changes",
+        ),
+        (
+            "listeners: [{port: 80, default: {redirect: {port: 80, protocol: HTTP, status: 301}}}]",
+            "6:46: load_balancer.listeners.0.default.redirect: leads back to this listener and to this rule, so that a client "
+            "would go round for ever; change the protocol, host, port or path",
+        ),
+        (
+            "listeners: [{port: 80, rules: [{when: {host: A.b, path: /x}, redirect: {host: a.B, path: /x, status: 301}}], "
+            "default: {forward: web}}]",
+            "6:74: load_balancer.listeners.0.rules.0.redirect: leads back to this listener and to this rule",
+        ),
+        (
+            "listeners: [{port: 80, default: {redirect: {protocol: HTTPS, status: 301}}}]",
+            "6:57: load_balancer.listeners.0.default.redirect.protocol: leads to HTTPS on port 80, where this listener speaks "
+            "HTTP; add `port: 443`, or the port of the listener that speaks HTTPS",
+        ),
+        (
+            "listeners: [{port: 443, protocol: HTTPS, certificates: local, default: {redirect: {protocol: HTTP, port: 80, "
+            "status: 301}}}]",
+            "6:96: load_balancer.listeners.0.default.redirect.protocol: leads from HTTPS to HTTP, which an ALB refuses; "
+            "remove it, or redirect on a listener of HTTP",
+        ),
+        (
+            "listeners: [{port: 80, default: {redirect: {host: #{host}\n  , status: 301}}}]",
+            "6:47: load_balancer.listeners.0.default.redirect.host: has no value; write one, or remove the key; "
+            "one that begins with # needs quotes",
+        ),
+        (
+            "listeners: [{port: 443, protocol: HTTPS, certificates: [{file: a.pem}], default: {forward: web}}]",
+            "6:59: load_balancer.listeners.0.certificates.0.key: is required",
+        ),
+        ("client_keep_alive: 59s", "6:22: load_balancer.client_keep_alive: must be from 60s to 7d"),
+        ("forwarded_for: replace", "6:18: load_balancer.forwarded_for: must be append, preserve or remove"),
+        ("desync_mitigation: strict", "6:22: load_balancer.desync_mitigation: must be defensive, monitor or strictest"),
         ("idle_timeout: 0s", "6:17: load_balancer.idle_timeout: must be from 1s to 4000s, not"),
     ],
 )
 def test_a_load_balancer_is_told_what_is_wrong_with_it(lines: str, said: str) -> None:
-    problems = [problem for problem in problems_of(a_balancer(lines)) if "not supported" not in problem]
+    others = ("not supported", "no request could reach it")
+    problems = [problem for problem in problems_of(a_balancer(lines)) if not any(other in problem for other in others)]
     assert [problem[: len(said) + 14] for problem in problems] == [f"fairlead.yaml:{said}"]
 
 
@@ -414,10 +546,11 @@ def test_a_check_times_out_after_two_seconds_or_its_interval(interval: str, time
 def test_the_smallest_file_is_three_lines() -> None:
     stack = stack_of('name: hello\nservices:\n  web: {app: "app:app"}\n')
     assert (stack.name, stack.path, stack.engine, stack.zones) == ("hello", "/srv/shop/fairlead.yaml", "local", ("a",))
-    assert [(listener.url, listener.default) for listener in stack.listeners] == [("http://127.0.0.1:8080", "web")]
+    assert [(one.url, one.default) for one in stack.listeners] == [("http://127.0.0.1:8080", forward_to("web"))]
     service = stack.service("web")
     assert (service.source, service.minimum, service.desired, service.maximum) == ("/srv/shop", 1, 1, 1)
-    assert (service.deregistration_delay, service.stop_timeout, service.retry) == (30.0, 30.0, "safe_methods")
+    assert (service.target_group, service.stop_timeout) == (TargetGroupAttributes(), 30.0)
+    assert (service.health_check, stack.attributes) == (HealthCheck(), LoadBalancerAttributes())
     assert (service.min_healthy, service.max_healthy) == (100, 200)
 
 
@@ -454,17 +587,17 @@ load_balancer:
     assert (check.path, check.host, check.interval, check.timeout) == ("/health?a=b", "shop.example.com:80", 1.0, 0.5)
     assert (check.healthy_threshold, check.unhealthy_threshold, check.matcher) == (3, 4, "200,204")
     assert (check.grace_period, check.replace_unhealthy) == (60.0, False)
-    assert (web.deregistration_delay, web.retry, web.stop_timeout) == (0.0, "off", 5.0)
+    assert (web.target_group.deregistration_delay, web.target_group.retry, web.stop_timeout) == (0.0, "off", 5.0)
     assert (docs.program.argv, docs.source) == (("node", "server js", "-"), "/abs")  # type: ignore[union-attr]
     assert [(one.url, one.default) for one in stack.listeners] == [
-        ("http://127.0.0.1", "web"),
-        ("http://127.0.0.1:81", "docs"),
+        ("http://127.0.0.1", forward_to("web")),
+        ("http://127.0.0.1:81", forward_to("docs")),
     ]
 
 
 def test_a_balancer_without_listeners_has_the_default_one_at_its_address() -> None:
     (listener,) = stack_of(a_balancer("address: 0.0.0.0")).listeners
-    assert (listener.port, listener.address, listener.default) == (8080, "0.0.0.0", "web")
+    assert (listener.port, listener.address, listener.default) == (8080, "0.0.0.0", forward_to("web"))
 
 
 def test_a_stack_knows_the_place_of_every_key() -> None:
@@ -494,7 +627,7 @@ def test_a_valid_file_is_validated_even_where_it_is_not_supported() -> None:
 
 def test_the_part_of_the_schema_at_a_path() -> None:
     assert part_at(File, ("services", "web")) is Service
-    assert part_at(File, ("services", "web", "health_check")) is HealthCheck
+    assert part_at(File, ("services", "web", "health_check")) is schema.HealthCheck
     assert part_at(File, ("network", "security_groups", "web", 0)) is SecurityGroupRule
     assert part_at(File, ("network", "security_groups", "web")) is None
     assert part_at(File, ("services",)) is part_at(File, ("name",)) is part_at(File, ("x", "y")) is None

@@ -17,6 +17,20 @@ from fairlead.spec.schema import times
 from fairlead.spec.schema.kinds import Kind
 from fairlead.spec.schema.network import Peer, PortRange
 from fairlead.spec.schema.numbers import Duration, Number, Percent, PortOr, Size, Whole
+from fairlead.spec.schema.requests import (
+    AnswerStatus,
+    CookieName,
+    HeaderName,
+    HeaderValue,
+    Method,
+    QueryKey,
+    QueryValue,
+    Source,
+    TargetAddress,
+    UrlHost,
+    UrlPath,
+    UrlQuery,
+)
 from fairlead.spec.schema.scaling import Level, Metric
 from fairlead.spec.schema.services import Commands
 from fairlead.spec.schema.texts import (
@@ -36,7 +50,11 @@ from fairlead.spec.schema.texts import (
 )  # fmt: skip
 from fairlead.spec.schema.times import Cron, Zone
 
-MORE = [Cron(), Zone(), Url(), HealthPath(), PathPattern(), HostPattern(), Metric(), PortOr("none")]
+OF_REQUESTS: list[Kind] = [
+    Method(), HeaderName(), HeaderValue(), QueryKey(), QueryValue(), Source(), UrlHost(), UrlPath(), UrlQuery(), AnswerStatus(),
+    TargetAddress(), CookieName(),
+]  # fmt: skip
+MORE = [Cron(), Zone(), Url(), HealthPath(), PathPattern(), HostPattern(), Metric(), PortOr("none"), *OF_REQUESTS]
 
 
 def refusal(kind: Kind, value: Any) -> str:
@@ -116,6 +134,48 @@ def refusal(kind: Kind, value: Any) -> str:
         (Zone(), "America/Port-au-Prince", "America/Port-au-Prince"),
         (Zone(), "Etc/GMT+5", "Etc/GMT+5"),
         (Percent(whole=True), "90.0%", 90.0),
+        (Matcher(), 0, "0"),
+        (Matcher(), "0,12-99", "0,12-99"),
+        (Method(), "GET", "GET"),
+        (Method(), "VERSION-CONTROL", "VERSION-CONTROL"),
+        (Method(), "MY_OWN", "MY_OWN"),
+        (HeaderName(), "X-Debug", "X-Debug"),
+        (HeaderName(), "H" * 40, "H" * 40),
+        (HeaderValue(), "a \"b\" 'c' %[d] {e}*?\\", "a \"b\" 'c' %[d] {e}*?\\"),
+        (HeaderValue(), "v" * 128, "v" * 128),
+        (QueryKey(), "", ""),
+        (QueryKey(), "*", ""),
+        (QueryKey(), "utm_*", "utm_*"),
+        (QueryValue(), r"a\*b=c%20d?", r"a\*b=c%20d?"),
+        (Source(), "10.0.0.0/8", "10.0.0.0/8"),
+        (Source(), "10.1.2.3", "10.1.2.3/32"),
+        (Source(), "::1", "::1/128"),
+        (Source(), "FD00::/8", "fd00::/8"),
+        (Source(), "::ffff:10.1.2.3", "10.1.2.3/32"),
+        (Source(), "::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        (Source(), "::/0", "::/0"),
+        (Source(), "255.255.255.254/31", "255.255.255.254/31"),
+        (UrlHost(), "example.com", "example.com"),
+        (UrlHost(), "www.#{host}", "www.#{host}"),
+        (UrlPath(), "/", "/"),
+        (UrlPath(), "/a/#{path}/#{host}/#{port}", "/a/#{path}/#{host}/#{port}"),
+        (UrlPath(), "/%C3%A9", "/%C3%A9"),
+        (UrlQuery(), "", ""),
+        (
+            UrlQuery(),
+            "a=b&#{query}&to=#{protocol}://#{host}:#{port}/#{path}?",
+            "a=b&#{query}&to=#{protocol}://#{host}:#{port}/#{path}?",
+        ),
+        (AnswerStatus(), 200, 200),
+        (AnswerStatus(), 404, 404),
+        (AnswerStatus(), 599, 599),
+        (TargetAddress(), "127.0.0.1:9000", "127.0.0.1:9000"),
+        (TargetAddress(), "localhost:9000", "127.0.0.1:9000"),
+        (TargetAddress(), "[::1]:9000", "[::1]:9000"),
+        (TargetAddress(), "[FD00:0::7]:1", "[fd00::7]:1"),
+        (TargetAddress(), "[::ffff:127.0.0.1]:9000", "127.0.0.1:9000"),
+        (CookieName(), "SESSION", "SESSION"),
+        (CookieName(), "__Host-sid", "__Host-sid"),
     ],
 )
 def test_what_a_kind_reads(kind: Kind, value: Any, read: Any) -> None:
@@ -221,9 +281,9 @@ def test_what_a_kind_reads(kind: Kind, value: Any, read: Any) -> None:
         (Matcher(), "2xx", 'must be HTTP codes such as "200", "200,302" or "200-299", not {value}'),
         (Matcher(), True, 'must be HTTP codes such as "200", "200,302" or "200-299", not {value}'),
         (Matcher(), "200, 302", 'must be HTTP codes such as "200", "200,302" or "200-299", not {value}'),
-        (Matcher(), "199", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
-        (Matcher(), "200-500", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
-        (Matcher(), "299-200", "must hold codes from 200 to 499, the lower end of a range first, not {value}"),
+        (Matcher(), "199", "must hold codes from 200 to 499 (of gRPC 0 to 99), the lower end of a range first, not {value}"),
+        (Matcher(), "200-500", "must hold codes from 200 to 499 (of gRPC 0 to 99), the lower end of a range first, not {value}"),
+        (Matcher(), "299-200", "must hold codes from 200 to 499 (of gRPC 0 to 99), the lower end of a range first, not {value}"),
         (PortOr("none"), "None", "must be a port from 1 to 65535, or none, not {value}; did you mean none?"),
         (PortOr("none"), "8000", "must be a port from 1 to 65535, or none, not {value}"),
         (PortOr("none"), 0, "must be from 1 to 65535, not {value}"),
@@ -257,6 +317,73 @@ def test_what_a_kind_reads(kind: Kind, value: Any, read: Any) -> None:
         (PortRange(), "9-1", "must be a port, or a range such as 1024-65535, not {value}"),
         (PortRange(), "a-b", "must be a port, or a range such as 1024-65535, not {value}"),
         (PortRange(), "1-65536", "must be a port, or a range such as 1024-65535, not {value}"),
+        (Matcher(), "12,200", "must hold codes from 200 to 499 (of gRPC 0 to 99), the lower end of a range first, not {value}"),
+        (Matcher(), "100", "must hold codes from 200 to 499 (of gRPC 0 to 99), the lower end of a range first, not {value}"),
+        (Method(), "get", "must be a method in capital letters, as in GET, not {value}; write GET"),
+        (Method(), "G*", "must be a method in capital letters, as in GET, not {value}"),
+        (Method(), "G" * 41, "must be at most 40 characters long, not 41"),
+        (HeaderName(), "HOST", "is what the condition `host` is for; write `when: {host: ...}`"),
+        (HeaderName(), "X-*", "must be the name of a header, which has no wildcards, not {value}"),
+        (HeaderName(), "X'Y", "must be the name of a header, which has no wildcards, not {value}"),
+        (HeaderName(), "X Y", "must be the name of a header, which has no wildcards, not {value}"),
+        (HeaderName(), "H" * 41, "must be at most 40 characters long, not 41"),
+        (HeaderValue(), " a", "must be visible ASCII characters, without blanks at its ends (* and ? stand for any characters "
+            "and for one), not {value}; write a"),
+        (HeaderValue(), "\u00e9", "must be visible ASCII characters, without blanks at its ends (* and ? stand for any characters "
+            "and for one), not {value}"),
+        (HeaderValue(), "v" * 129, "must be at most 128 characters long, not 129"),
+        (HeaderValue(), "", "must not be empty"),
+        (QueryKey(), "a=b", "must be the name of a parameter, encoded as in the request (* and ? stand for any characters and for "
+            "one), not {value}"),
+        (QueryKey(), "k" * 129, "must be at most 128 characters long, not 129"),
+        (QueryValue(), "a b", "must be a parameter's value, encoded as in the request (* and ? stand for any characters and for "
+            "one), not {value}"),
+        (QueryValue(), "a&b", "must be a parameter's value, encoded as in the request (* and ? stand for any characters and for "
+            "one), not {value}"),
+        (QueryValue(), "", "must not be empty"),
+        (Source(), "10.0.0.1/8", "must be a network such as 10.0.0.0/16, its host bits zero, or an address, not {value}; "
+            "write 10.0.0.0/8"),
+        (Source(), "office", "must be a network such as 10.0.0.0/16, its host bits zero, or an address, not {value}"),
+        (Source(), "fe80::1%lo", "must be a network such as 10.0.0.0/16, its host bits zero, or an address, not {value}"),
+        (Source(), "255.255.255.255", "is no client's address: {value}"),
+        (Source(), "255.255.255.255/32", "is no client's address: {value}"),
+        (UrlHost(), "#{path}.com", "holds a keyword that cannot stand here; there is #{host}"),
+        (UrlHost(), "https://example.com:443/", "must be a host name without its port, not {value}; write example.com"),
+        (UrlHost(), "", "must not be empty"),
+        (UrlHost(), "h" * 129, "must be at most 128 characters long, not 129"),
+        (UrlPath(), "a", 'must be a path that begins with /, percent-encoded and without its query, not {value}; write "/a"'),
+        (UrlPath(), "#{path}", 'must be a path that begins with /, percent-encoded and without its query, not {value}; '
+            'write "/#{path}"'),
+        (UrlPath(), "/a?b", "must be a path that begins with /, percent-encoded and without its query, not {value}"),
+        (UrlPath(), "/%zz", "must be a path that begins with /, percent-encoded and without its query, not {value}"),
+        (UrlPath(), "/#{query}", "holds a keyword that cannot stand here; there are #{host}, #{path} and #{port}"),
+        (UrlPath(), "/#{", "must be a path that begins with /, percent-encoded and without its query, not {value}"),
+        (UrlQuery(), "?a=b", 'must be a query without its ?, percent-encoded, not {value}; write "a=b"'),
+        (UrlQuery(), "#{user}", "holds a keyword that cannot stand here; there are #{protocol}, #{host}, #{port}, #{path} and "
+            "#{query}"),
+        (UrlQuery(), "q" * 129, "must be at most 128 characters long, not 129"),
+        (AnswerStatus(), 301, "must be 2xx, 4xx or 5xx, not {value}; write `redirect` to send the client elsewhere"),
+        (AnswerStatus(), 100, "must be from 200 to 599, not {value}"),
+        (TargetAddress(), "10.0.0.7", "must be an IP address with its port, as in 127.0.0.1:9000 or [::1]:9000, not {value}; "
+            "add its port"),
+        (TargetAddress(), "db.internal:9000", "must be an IP address with its port, as in 127.0.0.1:9000 or [::1]:9000, not "
+            "{value}; write an address: a name would be looked up once, and what it stands for later would never be used"),
+        (TargetAddress(), "::1:9000", "must be an IP address with its port, as in 127.0.0.1:9000 or [::1]:9000, not {value}"),
+        (TargetAddress(), "10.0.0.256:80", "must be an IP address with its port, as in 127.0.0.1:9000 or [::1]:9000, not {value}"),
+        (TargetAddress(), "10.0.0.7:70000", "must have a port from 1 to 65535, not {value}"),
+        (TargetAddress(), "10.0.0.7:0", "must be an IP address with its port, as in 127.0.0.1:9000 or [::1]:9000, not {value}"),
+        (TargetAddress(), 9000, "must be an IP address with its port, as in 127.0.0.1:9000 or [::1]:9000, not {value}"),
+        *(
+            (TargetAddress(), address, "must be the address of one machine, not {value}")
+            for address in ("0.0.0.0:80", "224.0.0.1:80", "[::]:80", "[fe80::1]:80", "[ff02::1]:80")
+        ),
+        (CookieName(), "AWSALBAPP-0", "begins with AWSALB, as the load balancer's own cookies do; name a cookie that the app sets"),
+        (CookieName(), "FAIRLEAD_OPEN_80", "begins with FAIRLEAD_, as the load balancer's own cookies do; name a cookie that the "
+            "app sets"),
+        (TargetAddress(), "[::ffff:0.0.0.0]:80", "must be the address of one machine, not {value}"),
+        (Address(), "::ffff:127.0.0.1", "must be an address that programs listen on, not {value}; write 127.0.0.1"),
+        (Method(), "CONNECT", "is answered with 405 before any rule is looked at: {value}; remove it"),
+        (CookieName(), "a b", "must be the name of a cookie: letters, digits and ._-, not {value}"),
     ],
 )  # fmt: skip
 def test_what_a_kind_refuses_and_what_it_advises(kind: Kind, value: Any, why: str) -> None:
@@ -321,7 +448,8 @@ QUOTES_AND_SIGNS = ['a"', "a'", "%[src]", "a{}", "{x}", "a\\"]
 @pytest.mark.parametrize(
     ("kind", "prefix"),
     [(Name(), ""), (AppTarget(), "m:"), (HealthPath(), "/"), (PathPattern(), "/"), (HostPattern(), ""), (Zone(), ""), (Cron(), ""),
-     (Address(), ""), (Cidr(), ""), (Matcher(), ""), (VariableName(), ""), (Url(), "http://h/")],
+     (Address(), ""), (Cidr(), ""), (Matcher(), ""), (VariableName(), ""), (Url(), "http://h/"), (Method(), ""), (Source(), ""),
+     (UrlHost(), ""), (UrlPath(), "/"), (UrlQuery(), ""), (TargetAddress(), "")],
 )  # fmt: skip
 def test_what_could_do_harm_in_another_language_is_refused(kind: Kind, prefix: str) -> None:
     # A URL is given to an HTTP client and to nothing else, and may hold what it likes of ASCII.

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from fairlead.core.model import Alarm, Job, Listener, Rule
+from fairlead.core.model import (
+    Alarm,
+    Certificate,
+    Conditions,
+    Forward,
+    HealthCheck,
+    Job,
+    Listener,
+    LoadBalancerAttributes,
+    Redirect,
+    Respond,
+    Rule,
+    Stickiness,
+    TargetGroupAttributes,
+    Targets,
+    forward_to,
+)
+from fairlead.core.rules import Request, action_for
 from tests.spec.builders import a_balancer, a_service, problems_of, stack_of, web_of
 
 FOUR = """\
@@ -20,6 +37,51 @@ services:
 def a_listener(rules: str, default: str = "default: {forward: web}", services: str = FOUR) -> str:
     return f"{services}load_balancer:\n  listeners:\n    - {{port: 80, rules: [{rules}], {default}}}\n"
 
+
+WHOLE = """\
+name: shop
+services:
+  web: {app: "shop:app", instances: 2, target_group: {stickiness: {type: lb_cookie, duration: 2h}}}
+  web-next: {app: "shop:app", target_group: {stickiness: {type: lb_cookie}, slow_start: 30s, connect_timeout: 1s}}
+  chat:
+    command: chat --port ${instance.port}
+    target_group: {protocol: GRPC, algorithm: weighted_random, anomaly_mitigation: true, unsafe_methods: pooled}
+    health_check: {port: 9100}
+  pay: {command: pay, target_group: {stickiness: {type: app_cookie, cookie: SESSION}}, health_check: {protocol: TCP}}
+  legacy:
+    targets: ["10.0.0.7:9000", "[::1]:9000", "localhost:9001"]
+    health_check: {enabled: false}
+    target_group: {algorithm: least_outstanding_requests}
+  report: {command: report, after: [legacy], port: none}
+load_balancer:
+  address: 0.0.0.0
+  idle_timeout: 2m
+  client_keep_alive: 2h
+  forwarded_for: remove
+  desync_mitigation: strictest
+  drop_invalid_headers: true
+  preserve_host: false
+  listeners:
+    - port: 80
+      default:
+        redirect: {protocol: HTTPS, port: 443, host: "#{host}", path: "/#{path}", query: "#{query}", status: 301}
+    - port: 443
+      protocol: HTTPS
+      certificates: [{file: cert.pem, key: /etc/key.pem}, {file: ../b.pem, key: b/../b.key}]
+      rules:
+        - when: {path: /old/*, host: ["*.example.com"], method: GET, header: {X-Debug: 1}, source_ip: 10.1.2.3}
+          respond: {status: 404, content_type: application/json, body: "{}\\n"}
+        - when: {query: {"*": 'a\\*b', page: [1, two]}, source_ip: [10.0.0.0/8, "::1"]}
+          forward: {web: 90, web-next: 10}
+          stickiness: 1h
+        - {when: {path: "/chat.*/*"}, forward: chat}
+        - {when: {method: [GET, HEAD], header: {X-A: ["a*", "b"], x-a: c}}, forward: {legacy: 5, chat: 0}}
+        - {when: {path: "/pay"}, forward: pay}
+        - {when: {path: "/o"}, redirect: {host: "www.#{host}", path: "/n/#{path}", query: "", status: 302}}
+      default: {forward: web}
+    - {port: 8443, protocol: HTTPS, certificates: local, default: {respond: {status: 503}}}
+"""
+"""All that a load balancer does, in one file."""
 
 EACH = a_listener("{when: {path: /api/*}, forward: api}, {when: {path: /docs}, forward: docs}")
 
@@ -62,12 +124,27 @@ def test_a_worker_serves_nothing_and_starts_after_others() -> None:
 def test_a_file_of_workers_only_has_no_listener() -> None:
     text = "name: shop\nservices:\n  one: {command: x, port: none}\n  two: {command: y, port: none}\n"
     assert stack_of(text).listeners == ()
-    assert stack_of(text + "load_balancer: {address: 0.0.0.0}\n").listeners == ()
+    assert stack_of(text + "load_balancer: {}\n").listeners == ()
+    answer = "load_balancer: {listeners: [{port: 80, default: {respond: {status: 404}}}]}\n"
+    assert len(stack_of(text + answer).listeners) == 1
+
+
+def test_keys_of_a_load_balancer_that_has_no_listener_are_refused() -> None:
+    text = (
+        "name: shop\nservices:\n  one: {command: x, port: none}\nload_balancer: {address: 0.0.0.0, idle_timeout: 5s}\n"
+    )
+    reason = (
+        "says nothing: no service of this file takes requests, so it has no listener; remove it, or add `listeners`"
+    )
+    assert problems_of(text) == [
+        f"fairlead.yaml:4:17: load_balancer.address: {reason}",
+        f"fairlead.yaml:4:35: load_balancer.idle_timeout: {reason}",
+    ]
 
 
 def test_the_implicit_listener_forwards_to_the_only_service_with_a_port() -> None:
     text = "name: shop\nservices:\n  worker: {command: x, port: none}\n  web: {command: y}\n"
-    assert stack_of(text).listeners == (Listener(port=8080, default="web"),)
+    assert stack_of(text).listeners == (Listener(port=8080, default=forward_to("web")),)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +202,10 @@ def test_rules_reach_the_listener_in_their_order() -> None:
     assert stack_of(a_listener(rules)).listeners == (
         Listener(
             port=80,
-            default="web",
+            default=forward_to("web"),
             rules=(
-                Rule(forward="api", paths=("/api/*", "/v?")),
-                Rule(forward="docs", hosts=("docs.example.com",)),
+                Rule(when=Conditions(paths=("/api/*", "/v?")), then=forward_to("api")),
+                Rule(when=Conditions(hosts=("docs.example.com",)), then=forward_to("docs")),
             ),
         ),
     )
@@ -142,7 +219,10 @@ def test_a_listener_whose_rules_all_name_hosts_needs_no_default() -> None:
     (listener,) = stack_of(a_listener(HOSTS, "", TWO)).listeners
     assert listener.default is None
     assert listener.services == ("web", "api")
-    assert [rule.hosts for rule in listener.rules] == [("shop.example.com", "*.shop.example.com"), ("api.example.com",)]
+    assert [rule.when.hosts for rule in listener.rules] == [
+        ("shop.example.com", "*.shop.example.com"),
+        ("api.example.com",),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +263,22 @@ def test_a_default_that_is_only_misspelt_is_not_also_missing() -> None:
         ("{when: {path: [/1, /2, /3, /4, /5, /6]}, forward: api}", "when.path: holds 6, and the most are 5"),
         ("{when: {path: '/*/*/*/*/*/?'}, forward: api}", "when.path: holds more than 5 of * and ?, the most that a rule may "
             "have, as on an ALB; make two rules of it"),
+        ("{when: {path: [/1, /2, /3], method: [GET, HEAD, PUT]}, forward: api}", "when: holds 6 values in all, and a rule may have "
+            "5, as on an ALB; make two rules of it"),
+        ("{when: {header: {A: [a, b]}, query: {c: d, e: f}, source_ip: [10.0.0.0/8, '::1']}, forward: api}", "when: holds 6 values "
+            "in all, and a rule may have 5"),
+        ("{when: {header: {A: '***'}, query: {'b*': '**'}}, forward: api}", "when.header: holds more than 5 of * and ?, the most "
+            "that a rule may have"),
+        ("{when: {method: get}, forward: api}", 'when.method: must be a method in capital letters, as in GET, not "get"; write GET'),
+        ("{when: {header: {Host: a}}, forward: api}", "when.header.Host: is what the condition `host` is for; write `when: {host"),
+        ("{when: {header: {A: ''}}, forward: api}", "when.header.A: must not be empty"),
+        ("{when: {header: {}}, forward: api}", "when.header: is empty; write at least one"),
+        ("{when: {query: {a: 'b c'}}, forward: api}", "when.query.a: must be a parameter's value, encoded as in the request"),
+        ("{when: {query: a}, forward: api}", 'when.query: must hold keys, not "a"; write `{key: value}`'),
+        ("{when: {source_ip: 10.1.0.0/8}, forward: api}", "when.source_ip: must be a network such as 10.0.0.0/16, its host bits "
+            'zero, or an address, not "10.1.0.0/8"; write 10.0.0.0/8'),
+        ("{when: {source_ip: 255.255.255.255/32}, forward: api}", "when.source_ip: is no client's address"),
+        ("{when: {ip: 10.0.0.0/8}, forward: api}", "when.ip: is not a key that fairlead knows here; did you mean `source_ip`?"),
         ("{when: {}, forward: api}", "when: has no condition; add `path`, `host`, `method` or another"),
         ("{when: {paht: /a}, forward: api}", "when.paht: is not a key that fairlead knows here; did you mean `path`?"),
         ("{forward: api}", "when: is required"),
@@ -195,6 +291,139 @@ def test_a_rule_is_told_what_is_wrong_with_it(rule: str, said: str) -> None:
     problems = [line for line in problems_of(a_listener(rule)) if "no request could reach it" not in line]
     assert len(problems) == 1 or "has no condition" in said
     assert f"load_balancer.listeners.0.rules.0.{said}" in problems[0]
+
+
+def test_listeners_reach_the_stack() -> None:
+    http, https, closed = stack_of(WHOLE).listeners
+    assert http == Listener(
+        port=80, address="0.0.0.0", default=Redirect(status=301, protocol="HTTPS", port=443)
+    )  # What stays as it is, is left out.
+    assert (https.port, https.protocol, https.default) == (443, "HTTPS", forward_to("web"))
+    assert https.certificates == (
+        Certificate(file="/srv/shop/cert.pem", key="/etc/key.pem"),
+        Certificate(file="/srv/b.pem", key="/srv/shop/b.key"),
+    )
+    assert (closed.certificates, closed.default) == ("local", Respond(status=503, content_type="text/plain", body=""))
+
+
+def test_conditions_and_actions_reach_the_stack() -> None:
+    _, https, _ = stack_of(WHOLE).listeners
+    assert https.rules == (
+        Rule(
+            when=Conditions(
+                paths=("/old/*",), hosts=("*.example.com",), methods=("GET",), headers=(("X-Debug", ("1",)),),
+                source_ips=("10.1.2.3/32",),
+            ),
+            then=Respond(status=404, content_type="application/json", body="{}\n"),
+        ),
+        Rule(
+            when=Conditions(queries=(("", ("a\\*b",)), ("page", ("1", "two"))), source_ips=("10.0.0.0/8", "::1/128")),
+            then=Forward(weights=(("web", 90), ("web-next", 10)), stickiness=3600.0),
+        ),
+        Rule(when=Conditions(paths=("/chat.*/*",)), then=forward_to("chat")),
+        Rule(
+            when=Conditions(methods=("GET", "HEAD"), headers=(("X-A", ("a*", "b")), ("x-a", ("c",)))),
+            then=Forward(weights=(("legacy", 5), ("chat", 0))),
+        ),
+        Rule(when=Conditions(paths=("/pay",)), then=forward_to("pay")),
+        Rule(when=Conditions(paths=("/o",)), then=Redirect(status=302, host="www.#{host}", path="/n/#{path}", query="")),
+    )  # fmt: skip
+
+
+def test_the_rules_of_the_file_choose_as_an_alb_would() -> None:
+    _, https, _ = stack_of(WHOLE).listeners
+    asked = [
+        (
+            Request(path="/old/a", host="x.example.com", headers=(("x-debug", "1"),), source="10.1.2.3"),
+            https.rules[0].then,
+        ),
+        (Request(path="/old/a", host="x.example.com", headers=(("x-debug", "1"),), source="10.1.2.4"), https.default),
+        (Request(query="any=A*B&page=TWO", source="10.9.9.9"), https.rules[1].then),
+        (Request(query="any=a-b&page=1", source="10.9.9.9"), https.default),
+        (Request(headers=(("X-A", "abc"), ("X-A", "C"))), https.rules[3].then),
+        (Request(headers=(("X-A", "abc"),)), https.default),
+    ]
+    assert [action_for(https, request) for request, _ in asked] == [action for _, action in asked]
+
+
+def test_what_is_said_of_the_whole_balancer_reaches_the_stack() -> None:
+    assert stack_of(WHOLE).attributes == LoadBalancerAttributes(
+        idle_timeout=120.0, client_keep_alive=7200.0, forwarded_for="remove", desync_mitigation="strictest",
+        drop_invalid_headers=True, preserve_host=False,
+    )  # fmt: skip
+
+
+def test_target_groups_reach_the_stack() -> None:
+    stack = stack_of(WHOLE)
+    groups = {service.name: service.target_group for service in stack.services}
+    assert groups["web"] == TargetGroupAttributes(stickiness=Stickiness(duration=7200.0))
+    assert groups["web-next"] == TargetGroupAttributes(stickiness=Stickiness(), slow_start=30.0, connect_timeout=1.0)
+    assert groups["chat"] == TargetGroupAttributes(
+        protocol="GRPC", algorithm="weighted_random", anomaly_mitigation=True, unsafe_methods="pooled"
+    )
+    assert groups["pay"] == TargetGroupAttributes(stickiness=Stickiness(cookie="SESSION"))
+    assert groups["legacy"] == TargetGroupAttributes(algorithm="least_outstanding_requests")
+    checks = {service.name: service.health_check for service in stack.services}
+    assert checks["chat"] == HealthCheck(protocol="GRPC", port=9100, path="/AWS.ALB/healthcheck", matcher="12")
+    assert checks["pay"] == HealthCheck(protocol="TCP")
+    assert checks["legacy"] == HealthCheck(enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "matcher"),
+    [("{}", "/AWS.ALB/healthcheck", "12"), ("{path: /grpc.health.v1.Health/Check, matcher: 0}", "/grpc.health.v1.Health/Check", "0"),
+     ("{matcher: 0-99}", "/AWS.ALB/healthcheck", "0-99")],
+)  # fmt: skip
+def test_a_grpc_service_is_asked_as_an_alb_asks_it(check: str, path: str, matcher: str) -> None:
+    text = a_service(f"target_group: {{protocol: GRPC}}\nhealth_check: {check}", program="command: x")
+    text += "load_balancer: {listeners: [{port: 443, protocol: HTTPS, certificates: local, default: {forward: web}}]}\n"
+    asked = web_of(text).health_check
+    assert (asked.path, asked.matcher) == (path, matcher)
+    assert "since `target_group.protocol` is GRPC" in problems_of(text.replace(check, "{matcher: 200}"))[0]
+
+
+def test_the_addresses_of_targets_are_the_size_of_their_service() -> None:
+    legacy = stack_of(WHOLE).service("legacy")
+    assert legacy.program == Targets(addresses=("10.0.0.7:9000", "[::1]:9000", "127.0.0.1:9001"))
+    assert (legacy.minimum, legacy.desired, legacy.maximum, legacy.runs) == (3, 3, 3, False)
+
+
+def test_one_service_with_any_weight_is_the_same_as_that_service() -> None:
+    one, other = (
+        a_balancer(f"listeners: [{{port: 80, default: {{forward: {what}}}}}]") for what in ("web", "{web: 7}")
+    )
+    assert stack_of(one).listeners == stack_of(other).listeners
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image: x", "dockerfile: x", "source: .", 'python: "3.12"', "build: make", "before_traffic: x", "environment: {A: b}",
+        "secrets: [A]", "resources: {cpu: 1}", "max_memory: 1GB", "max_lifetime: 1d", "scaling: {max: 2}", "instances: 2",
+        "custom_metrics: {}", "deploy: {bake: 5s}", "user_data: x", "after: []", "port: 8000",
+        "health_check: {grace_period: 1s}", "health_check: {replace_unhealthy: false}",
+    ],
+)  # fmt: skip
+def test_what_says_how_instances_are_run_does_not_go_with_targets(line: str) -> None:
+    problems = problems_of(a_service(line, program="targets: ['127.0.0.1:9000']"))
+    (problem,) = [one for one in problems if "not supported" not in one]
+    key = line.partition(":")[0]
+    assert problem.startswith("fairlead.yaml:5:")
+    assert f"services.web.{key}" in problem
+    assert "targets" in problem
+    assert "; remove" in problem
+
+
+def test_all_that_does_not_go_with_targets_is_said_at_once_and_each_once() -> None:
+    text = a_service("build: x\nenvironment: {A: b}\ninstances: 2", program="targets: ['127.0.0.1:9000']")
+    assert problems_of(text) == [
+        f"fairlead.yaml:{place}: services.web.{key}: does not go with `targets`: fairlead does not run them, and {why}; "
+        f"remove `{key}`, or write a `command` instead of `targets`"
+        for place, key, why in (
+            ("5:12", "build", "nothing is built or run"), ("6:18", "environment", "nothing is built or run"),
+            ("7:16", "instances", "the size is the number of addresses"),
+        )
+    ]  # fmt: skip
 
 
 def test_jobs_reach_the_stack() -> None:

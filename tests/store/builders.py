@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from fairlead.core.desired import Revision, StackRecord
-from fairlead.core.model import App, Listener, Release, Service, Stack
+from fairlead.core.model import App, Listener, Release, Service, Stack, forward_to
 from fairlead.core.observed import InstanceRecord
 from fairlead.core.processes import Outcome
 
@@ -66,7 +66,7 @@ def a_stack_record(name: str = "shop", **changes: Any) -> StackRecord:
         name=name,
         path=f"/code/{name}/fairlead.yaml",
         services=(Service(name="web", program=App(target="app:app"), source=f"/code/{name}"),),
-        listeners=(Listener(port=8080, default="web"),),
+        listeners=(Listener(port=8080, default=forward_to("web")),),
         places={"services.web": "fairlead.yaml:3:3"},
     )
     record = StackRecord(

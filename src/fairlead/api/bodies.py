@@ -93,6 +93,15 @@ class TerminateBody(BaseModel):
     """Start none in its place: the service's size becomes one less."""
 
 
+class OpenBody(BaseModel):
+    """POST /stacks/NAME/instances/ID/open."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    seconds: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    """How long it can be reached alone."""
+
+
 class EntryQuery(BaseModel):
     """GET /stacks/NAME/entry: of a service's release, or of an instance; one of the two."""
 

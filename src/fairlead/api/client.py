@@ -26,6 +26,9 @@ PLANNING = 120.0
 STARTING_JOB = 30.0
 """Seconds in which a job is started."""
 
+OPENING = 30.0
+"""Seconds in which the balancer listens on a port for one instance."""
+
 GIVING_UP = 300.0
 """Seconds in which a cancelled `up` has put everything back: draining and stopping take what the file allows them."""
 
@@ -92,6 +95,16 @@ class Client:
         decrement: without a replacement; the service's size becomes one less."""
         body = {"now": now, "decrement": decrement}
         return self._stream("POST", _place(stack, "instances", instance, "terminate"), body)
+
+    def open_instance(self, stack: str, instance: str, seconds: float) -> dict[str, Any]:
+        """Let an instance be reached alone for so long: {"stack", "instance", "url", "port", "until", "text"}. The url
+        is a secret, told this once: it holds the token that opens the instance."""
+        path = _place(stack, "instances", instance, "open")
+        return self._ask("POST", path, {"seconds": seconds}, timeout=OPENING)
+
+    def close_instance(self, stack: str, instance: str) -> dict[str, Any]:
+        """Let it be reached alone no longer: {"stack", "instance", "text"}."""
+        return self._ask("POST", _place(stack, "instances", instance, "close"))
 
     def entry(self, stack: str, *, service: str | None = None, instance: str | None = None) -> dict[str, Any]:
         """How to start a program as the service's release (or the instance) would be started: {"argv", "environment",

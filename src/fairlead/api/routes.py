@@ -14,6 +14,8 @@
     POST   /stacks/NAME/instances/ID/return         the same
     POST   /stacks/NAME/instances/ID/protect        ProtectBody -> the same
     POST   /stacks/NAME/instances/ID/terminate      TerminateBody -> stream, ending with the same
+    POST   /stacks/NAME/instances/ID/open           OpenBody -> the same and {"url", "port", "until"}; url is a secret
+    POST   /stacks/NAME/instances/ID/close          {"stack", "instance", "text"}
     GET    /jobs?stack=            {"jobs": [...]}: docs/reference/jobs.md
     POST   /stacks/NAME/jobs/JOB   {"stack", "job", "run"}: started by hand; it goes on by itself
     GET    /stacks/NAME/runs/ID    the run, with the last lines of its log
@@ -48,6 +50,7 @@ from fairlead.api.bodies import (
     EventsQuery,
     ExplainQuery,
     JobsQuery,
+    OpenBody,
     PlanBody,
     ProtectBody,
     RestartBody,
@@ -58,13 +61,23 @@ from fairlead.api.bodies import (
 )
 from fairlead.api.work import Act, LongWork, unexpected
 from fairlead.control.supervisor import Progress, Supervisor, UpRequest
-from fairlead.errors import DeploymentFailed, FairleadError, HomeBusy, NotFound, PortInUse, SpecError, UsageError
+from fairlead.errors import (
+    CertificateError,
+    DeploymentFailed,
+    FairleadError,
+    HomeBusy,
+    NotFound,
+    PortInUse,
+    SpecError,
+    UsageError,
+)
 
 STATUSES: tuple[tuple[type[FairleadError], int], ...] = (
     (NotFound, 404),
     (SpecError, 400),
     (UsageError, 400),
     (PortInUse, 409),
+    (CertificateError, 409),
     (HomeBusy, 409),
     (DeploymentFailed, 409),
     (FairleadError, 500),
@@ -99,6 +112,8 @@ class Api:
                 Route("/stacks/{name}/instances/{id}/return", self._give_back, methods=["POST"]),
                 Route("/stacks/{name}/instances/{id}/protect", self._protect, methods=["POST"]),
                 Route("/stacks/{name}/instances/{id}/terminate", self._terminate, methods=["POST"]),
+                Route("/stacks/{name}/instances/{id}/open", self._open, methods=["POST"]),
+                Route("/stacks/{name}/instances/{id}/close", self._close, methods=["POST"]),
                 Route("/stacks/{name}/explain", self._explain, methods=["GET"]),
                 Route("/jobs", self._jobs, methods=["GET"]),
                 Route("/stacks/{name}/jobs/{job}", self._run_job, methods=["POST"]),
@@ -184,6 +199,14 @@ class Api:
                 name, id, now=body.now, decrement=body.decrement, progress=progress
             ),
         )
+
+    async def _open(self, request: Request) -> Response:
+        name, id = _instance_of(request)
+        body = OpenBody.model_validate_json(await _bounded_body(request))
+        return _json({"stack": name, "instance": id, **await self._supervisor.open_instance(name, id, body.seconds)})
+
+    async def _close(self, request: Request) -> Response:
+        return _json(await self._supervisor.close_instance(*_instance_of(request)))
 
     async def _explain(self, request: Request) -> Response:
         query = ExplainQuery.model_validate(dict(request.query_params))

@@ -26,9 +26,15 @@ def command(session: Session, name: str | None, stack: str | None, requests: int
     """Send 100 requests to each service of STACK, one after another, and count them by the instance that answered; and
     one request to every listener.
 
+    A service is asked through each listener whose rules give it, and it alone, the request of its health check; it is
+    counted through the first. One that gets it nowhere (it has weights, or other paths, or speaks HTTP2 or GRPC) is not
+    asked, and named. A listener that gives it to no service (it redirects) has to answer, whatever it answers.
+
     On a quiet stack the counts must be equal (50 and 50 for two instances; one more or less where it does not divide).
-    With other traffic, which is told, they must lie within the spread that chance allows. The path is the service's
-    health check's; it must answer with the codes of its matcher.
+    With other traffic, which is told, and with `algorithm: weighted_random` they must lie within the spread that chance
+    allows. The path is the service's health check's; it must answer with the codes of its matcher (with any, where
+    nothing is asked of it). Certificates of HTTPS listeners are verified as by any client, who trusts this home's
+    development CA and the certificate files that the listener names.
 
     \b
     Examples:
@@ -42,11 +48,14 @@ def command(session: Session, name: str | None, stack: str | None, requests: int
       1    something does not hold, or nothing runs
       2    no such stack
     """
-    from fairlead.drill.distribution import check
+    from fairlead.certificates.authority import Authority
+    from fairlead.drill.distribution import asking, check
 
     client = session.running()
     meant = session.stack(client, one_stack(name, stack))
-    verdict = check(lambda: client.check(meant), requests)
+    own = Authority(session.layout.authority).certificate
+    shown = client.status(meant)["stacks"][0]
+    verdict = check(lambda: client.check(meant), requests, ask=asking(own), shown=shown)
     if as_json:
         output.json(verdict.to_json())
     else:
@@ -58,7 +67,9 @@ def command(session: Session, name: str | None, stack: str | None, requests: int
 
 def _show(listener: Judgement) -> None:
     several = "request" if listener.requests == 1 else "requests"
-    output.data(f"{output.cell(listener.url)} -> {output.cell(listener.service)}: {listener.requests} {several}")
+    to = f" -> {output.cell(listener.service)}" if listener.service else ""
+    answered = f", answered {listener.answered}" if listener.answered is not None else ""
+    output.data(f"{output.cell(listener.url)}{to}: {listener.requests} {several}{answered}")
     if listener.how != "reached":
         for instance, count in listener.counts.items():
             output.data(f"  {output.cell(instance):<16} {count:>6}")
@@ -73,6 +84,10 @@ def _conclude(verdict: Verdict) -> None:
         output.note("the balancer could not tell whether others sent requests meanwhile")
     for reason in verdict.reasons:
         output.note(output.cell(reason))
+    if left := verdict.not_asked:
+        names = ", ".join(map(output.cell, left))
+        whom = "it" if len(left) == 1 else "one of them"
+        output.note(f"not asked: {names}; no request of HTTP/1.1 for the path of its health check goes to {whom} alone")
     if verdict.holds:
         output.data(f"holds ({verdict.seconds:.2f} s)")
     else:

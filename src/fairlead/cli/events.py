@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fairlead.cli import output
-from fairlead.cli.options import home_option, json_option, stack_option
+from fairlead.cli.options import home_option, json_option, stack_filter_option
 from fairlead.cli.session import Session, stacks_of
 from fairlead.errors import DaemonUnavailable, NotFound
 
@@ -17,7 +17,7 @@ PACE = 0.5
 
 
 @click.command("events", short_help="What happened, and why.")
-@stack_option
+@stack_filter_option
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most this many.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
 @json_option

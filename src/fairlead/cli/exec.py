@@ -61,6 +61,8 @@ def command(session: Session, name: str, words: tuple[str, ...], stack: str | No
 
 def _instance(stack: dict[str, Any], name: str) -> str:
     """The instance that `name` means. NotFound; UsageError when the service has none that is healthy."""
+    from fairlead.cli.status_table import serves
+
     for service in stack["services"]:
         if any(instance["id"] == name for instance in service["instances"]):
             return name
@@ -70,9 +72,11 @@ def _instance(stack: dict[str, Any], name: str) -> str:
         known = ", ".join(output.cell(word) for word in (*services, *instances))
         what = f"there is no instance or service '{output.cell(name)}' in {output.cell(stack['name'])}"
         raise NotFound(what, f"it has {known}", "fairlead status")
+    if not services[name].get("runs", True):
+        raise UsageError(f"{output.cell(name)} is routed to, and not run by fairlead", "there is nothing here to enter")
     instances = services[name]["instances"]
     for instance in instances:
-        if instance["health"] == "healthy" and instance["state"] == "in_service":
+        if serves(instance) and instance["state"] == "in_service":
             return str(instance["id"])
     if not instances:
         raise UsageError(f"{output.cell(name)} has no instance", "", f"fairlead run {output.cell(name)}")

@@ -14,7 +14,7 @@ import click
 
 from fairlead.cli import output
 from fairlead.cli.moments import local, moment, stamp
-from fairlead.cli.names import complete_service, stacks_with_decisions
+from fairlead.cli.names import complete_service, not_run, stacks_with_decisions
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of
 
@@ -70,7 +70,9 @@ def command(session: Session, service: str, at: str | None, stack: str | None, a
         output.json(answer)
         return
     _show(answer)
-    output.next_commands("fairlead status", f"fairlead logs {output.cell(service)}", "fairlead events")
+    prints = service not in not_run(session.layout.database, meant)
+    logs = [f"fairlead logs {output.cell(service)}"] if prints else []
+    output.next_commands("fairlead status", *logs, "fairlead events")
 
 
 def _from_store(session: Session, stack: str, service: str, at: str | None) -> dict[str, Any]:
@@ -91,7 +93,9 @@ def _show(answer: dict[str, Any]) -> None:
     for instance in answer["instances"]:
         output.data("")
         head = f"{output.cell(instance['id']):<12}{output.cell(instance['text'])}"
-        output.data(f"{head}, release {output.cell(instance['release'])}, zone {output.cell(instance['zone'])}")
+        # A target that fairlead does not run has neither.
+        known = [f", {key} {output.cell(instance[key])}" for key in ("release", "zone") if instance[key]]
+        output.data(head + "".join(known))
         for clause in instance["clauses"]:
             output.data(f"{'':<12}{output.cell(clause)}")
     _list("waits for", answer["waits"])

@@ -1,4 +1,4 @@
-"""`fairlead instance drain|return|protect|terminate ID`: one instance, by hand."""
+"""`fairlead instance drain|return|protect|terminate|open|close ID`: one instance, by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from fairlead.cli.follow import watch
 from fairlead.cli.names import complete_instance
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session
-from fairlead.errors import NotFound
+from fairlead.errors import NotFound, UsageError
+
+LONGEST = 7 * 86400
+"""Seconds that an instance may be open; the daemon refuses more, too."""
 
 STATUSES = """\b
 Exit status:
@@ -21,7 +24,7 @@ Exit status:
 """
 
 
-@click.group("instance", short_help="Drain, return, protect or terminate one instance.", epilog=STATUSES)
+@click.group("instance", short_help="Drain, protect, terminate or open one instance.", epilog=STATUSES)
 @home_option
 def command() -> None:
     """Do something to one instance. ID is what `fairlead status` shows: `web-3`.
@@ -32,6 +35,7 @@ def command() -> None:
       fairlead instance return web-3          it gets requests again
       fairlead instance protect web-3         it is not chosen when the service shrinks
       fairlead instance terminate web-3       it is replaced: the new one serves before it ends
+      fairlead instance open web-3            it can be reached alone, to be tested
     """
 
 
@@ -43,8 +47,9 @@ def command() -> None:
 @home_option
 @click.pass_obj
 def drain(session: Session, instance: str, force: bool, stack: str | None, as_json: bool) -> None:
-    """Take instance ID out of the load balancer: requests under way are finished, new ones go to the others. The
-    program runs on and counts as one of its service's instances, so nothing is started in its place.
+    """Take instance ID out of the load balancer: new requests go to the others, those under way (WebSockets too) have
+    the deregistration delay of its service to finish. The program runs on and counts as one of its service's instances,
+    so nothing is started in its place.
 
     It stays so until `fairlead instance return ID`, or until a deployment replaces it. The last instance of a service
     that serves is drained only with --force.
@@ -137,6 +142,70 @@ def terminate(
     _show(answer, as_json)
     output.next_commands("fairlead status", "fairlead events")
     return None
+
+
+@command.command("open", short_help="Let it be reached alone, for a while.", epilog=STATUSES)
+@click.argument("instance", metavar="ID", shell_complete=complete_instance)
+@click.option(
+    "--for", "length", metavar="TIME", default="1h", show_default=True, help="How long: 90s, 10m, 2h; at most 7d."
+)
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def open_alone(session: Session, instance: str, length: str, stack: str | None, as_json: bool) -> None:
+    """Print a URL that reaches instance ID and no other, whatever its health, also when it is drained: as one opens an
+    EC2 instance's own address to test it. Requests go through the load balancer, on a port of this machine alone.
+
+    The URL holds a token, without which the port answers 403. It is told this once and kept nowhere: whoever has it
+    reaches the instance. In a browser the first visit makes a cookie of it; other programs send it as a header. Opened
+    again, the instance has another token, and the one before ends.
+
+    \b
+    Examples:
+      fairlead instance open web-3
+      fairlead instance open web-3 --for 10m
+      url=$(fairlead instance open web-3)
+      curl -H "X-Fairlead-Open: ${url#*=}" "${url%%\\?*}health"
+      fairlead instance close web-3
+    """
+    from fairlead.cli.moments import seconds
+
+    long = seconds(length, "--for")
+    if not 1 <= long <= LONGEST:
+        advice = "Give it 7d, and open it again then." if long > LONGEST else "Give it a second at least."
+        raise UsageError(f"--for {length!r} is not possible", "it can be open for 1s to 7d", advice)
+    client = session.running()
+    answer = client.open_instance(session.stack(client, stack), instance, long)
+    if as_json:
+        output.json({key: answer.get(key) for key in ("stack", "instance", "url", "port", "until", "text")})
+    else:
+        output.data(output.cell(answer["url"]))
+        output.note(output.cell(answer["text"]).replace(answer["until"], output.moment(answer["until"])))
+    # Not the token: what goes to stderr is often kept.
+    bare = output.cell(answer["url"]).partition("?")[0]
+    header = f"curl -H 'X-Fairlead-Open: TOKEN' {bare}"
+    output.note(f"open it in a browser, or: {header}  (TOKEN: what follows the = in the URL)")
+    output.next_commands(f"fairlead instance close {_id(answer)}")
+
+
+@command.command("close", short_help="Let it be reached alone no longer.", epilog=STATUSES)
+@click.argument("instance", metavar="ID", shell_complete=complete_instance)
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def close(session: Session, instance: str, stack: str | None, as_json: bool) -> None:
+    """End what `fairlead instance open ID` began before its time: the URL stops working. What the instance gets through
+    its listeners stays as it is.
+
+    \b
+    Examples:
+      fairlead instance close web-3
+    """
+    client = session.running()
+    _show(client.close_instance(session.stack(client, stack), instance), as_json)
+    output.next_commands("fairlead status")
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

@@ -15,7 +15,7 @@ import click
 
 from fairlead.cli import output
 from fairlead.cli.names import complete_job
-from fairlead.cli.options import home_option, json_option, stack_option
+from fairlead.cli.options import home_option, json_option, stack_filter_option, stack_option
 from fairlead.cli.progress import Progress
 from fairlead.cli.session import Session
 from fairlead.core.printable import printable
@@ -31,7 +31,7 @@ HEADINGS = ("JOB", "SERVICE", "SCHEDULE", "LAST RUN", "TOOK", "OUTCOME", "NEXT R
 
 
 @click.group("jobs", invoke_without_command=True, subcommand_metavar="[COMMAND]", short_help="What runs on a schedule.")
-@stack_option
+@stack_filter_option
 @json_option
 @home_option
 @click.pass_context

@@ -15,7 +15,14 @@ import click
 from fairlead.cli import output
 from fairlead.cli.log_files import Choice, Filter, Follower, Line, LogFile, Past, every, find
 from fairlead.cli.moments import moment
-from fairlead.cli.names import complete_instance, complete_job, complete_service
+from fairlead.cli.names import (
+    complete_instance,
+    complete_job,
+    complete_service,
+    not_run,
+    runs_nothing,
+    stacks_kept,
+)
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session, choose_stack, stack_here
 from fairlead.errors import NotFound, UsageError
@@ -129,14 +136,15 @@ def command(
         if len(own) == 1:
             printer.plain = True
         return _show(lambda: own, own, meant, follow, printer)
-    name = choose_stack(_stacks(session), stack, stack_here())
+    here = stack_here()
+    name = choose_stack(_stacks(session, stack or here), stack, here)
     folder = session.layout.instances(name)
     if boot is not None:
         return _boot(folder, boot, LINES if lines is None else lines, as_json)
     choice = Choice(service=service, instance=instance, job=job, release=release)
     found = find(folder, choice)
-    if not found and not follow:
-        raise NotFound(f"there is no log of {choice} in {name}", *_hint(folder, choice))
+    if not found and (not follow or runs_nothing(session.layout.database, name)):
+        raise NotFound(f"there is no log of {choice} in {name}", *_hint(session.layout.database, name, folder, choice))
     shown = found if begin is not None or release is not None else found[-MOST_INSTANCES:]
     if len(found) > len(shown):
         left = len(found) - len(shown)
@@ -181,20 +189,28 @@ def _own_logs(session: Session, daemon: bool, balancer: bool) -> list[LogFile]:
     return logs
 
 
-def _stacks(session: Session) -> list[str]:
-    """The stacks of the home that ever launched an instance, by their folders."""
+def _stacks(session: Session, meant: str | None) -> list[str]:
+    """The stacks of the home that ever launched an instance, by their folders; one that launched none (it is made of
+    `targets:`) when it is meant, or when there is no other."""
     try:
-        names = sorted(os.listdir(f"{session.home}/stacks"))
+        folders = os.listdir(f"{session.home}/stacks")
     except FileNotFoundError:
-        return []
+        folders = []
     # A first `up` that failed while it built left releases, and nothing that could have printed.
-    return [name for name in names if os.path.isdir(session.layout.instances(name))]
+    names = [name for name in folders if os.path.isdir(session.layout.instances(name))]
+    others = [name for name in stacks_kept(session.layout.database) if name == meant or not names]
+    return sorted({*names, *others})
 
 
-def _hint(folder: str, choice: Choice) -> tuple[str, str]:
+def _hint(database: str, stack: str, folder: str, choice: Choice) -> tuple[str, str]:
     """Why there may be none, and what to try."""
+    meant = choice.service or (choice.instance or "").rpartition("-")[0]
+    if meant and meant in not_run(database, stack):
+        return f"{meant} is routed to, and not run by fairlead", f"fairlead explain {meant}"
     if choice.service is not None and find(folder, Choice(job=choice.service)):
         return f"'{choice.service}' is a job", f"fairlead logs --job {choice.service}"
+    if not meant and runs_nothing(database, stack):
+        return "all that it has is routed to, and not run by fairlead", "fairlead status"
     return "", "fairlead status"
 
 

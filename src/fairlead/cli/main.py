@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "init", "up", "plan", "down", "status", "scale", "restart", "instance", "logs", "events",
-    "explain", "check", "exec", "run", "jobs", "schema", "completion", "daemon",
+    "explain", "check", "exec", "run", "jobs", "trust", "schema", "completion", "daemon",
 )  # fmt: skip
 """In the order of `--help`: `NAME` is `command` in `fairlead/cli/NAME.py`."""
 

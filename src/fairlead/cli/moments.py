@@ -1,8 +1,8 @@
-"""Moments as people write them, and as they are shown: local time, with the zone.
+"""Moments and lengths of time as people write them, and as they are shown: local time, with the zone.
 
 In: `2026-11-21T10:02:00Z`, `2026-11-21 10:02` (local), `10:02[:30]` (local: the last time that the clock showed it),
-`10m` or `-10m` (ago; `s`, `m`, `h`, `d`, `w`, also `1h30m` and `1.5h`). Out: a datetime in UTC. Called by commands that
-ask about the past.
+`10m` or `-10m` (ago; `s`, `m`, `h`, `d`, `w`, also `1h30m` and `1.5h`). Out: a datetime in UTC, or seconds. Called by
+commands that ask about the past, and by those that do something for a while.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from datetime import UTC, datetime, time, timedelta
 
 from fairlead.errors import UsageError
 
-_AGO = re.compile(r"-?((?:\d+(?:\.\d+)?[smhdw])+)")
+_SPAN = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.ASCII)
 _PART = re.compile(r"([\d.]+)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 FORMS = "10:02, 10:02:30, 2026-11-21T10:02:00Z, 10m (ago), 1h30m"
+LENGTHS = "90s, 10m, 1h30m, 2d"
+
+_LONGEST = 100 * 365 * 86400
+"""Seconds that are still a number of use."""
 
 
 def moment(text: str, now: datetime, option: str = "--at") -> datetime:
@@ -31,6 +35,14 @@ def moment(text: str, now: datetime, option: str = "--at") -> datetime:
     if found > now:
         raise UsageError(f"{option} {given!r} lies ahead", f"it is {shown(now)} now", "Name a moment of the past.")
     return found.astimezone(UTC)
+
+
+def seconds(text: str, option: str) -> float:
+    """The length of time that `text` means: `10m`, `1h30m`. UsageError: it is none."""
+    found = _seconds(text.strip())
+    if found is None or found > _LONGEST:
+        raise UsageError(f"{option} {text!r} is no length of time", "", f"Write it like one of these: {LENGTHS}.")
+    return found
 
 
 def stamp(at: datetime) -> str:
@@ -52,10 +64,14 @@ def local(at: str) -> str:
 
 
 def _ago(text: str, now: datetime) -> datetime | None:
-    whole = _AGO.fullmatch(text)
-    if whole is None:
+    found = _seconds(text.removeprefix("-"))
+    return None if found is None else now - timedelta(seconds=found)
+
+
+def _seconds(text: str) -> float | None:
+    if not _SPAN.fullmatch(text):
         return None
-    return now - timedelta(seconds=sum(float(count) * _SECONDS[unit] for count, unit in _PART.findall(whole[1])))
+    return sum(float(count) * _SECONDS[unit] for count, unit in _PART.findall(text))
 
 
 def _clock(text: str, now: datetime) -> datetime | None:

@@ -1,4 +1,5 @@
-"""Names of stacks, services, instances and jobs, read from the home's database for shell completion and for `explain`.
+"""Names of stacks, services, instances and jobs, read from the home's database for shell completion, and for commands
+that need no daemon.
 
 Completion runs at every press of TAB: no daemon is asked or started, nothing is written, and whatever goes wrong is an
 empty answer. `complete_*` are Click's `shell_complete` callbacks; options.py and the commands use them.
@@ -25,6 +26,22 @@ _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]*")
 def stacks_with_decisions(database: str) -> list[str]:
     """The stacks that ever decided anything, and of which something is kept; also those that are down."""
     return _asked(database, "SELECT DISTINCT stack FROM decisions ORDER BY stack")
+
+
+def stacks_kept(database: str) -> list[str]:
+    """The stacks that the home knows, whether or not anything of them ever ran."""
+    return _stacks(database)
+
+
+def runs_nothing(database: str, stack: str) -> bool:
+    """Whether the stack's services are all made of `targets:`."""
+    declared = {str(one["name"]) for one in _in_files(database, [stack], "services")}
+    return bool(declared) and declared <= not_run(database, stack)
+
+
+def not_run(database: str, stack: str) -> set[str]:
+    """The stack's services made of `targets:`, which fairlead routes to and does not run."""
+    return {str(one["name"]) for one in _in_files(database, [stack], "services") if "addresses" in one["program"]}
 
 
 def complete_stack(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -80,11 +97,15 @@ def _meant(ctx: click.Context) -> list[str]:
 
 
 def _declared(ctx: click.Context, what: str) -> Iterator[dict[str, Any]]:
-    """The services or jobs that the stacks' files declare."""
+    """The services or jobs that the files of the stacks that are meant declare."""
+    return _in_files(_database(ctx), _meant(ctx), what)
+
+
+def _in_files(database: str, stacks: Iterable[str], what: str) -> Iterator[dict[str, Any]]:
     from json import loads
 
-    for stack in _meant(ctx):
-        for record in _asked(_database(ctx), "SELECT record FROM stacks WHERE name = ?", stack):
+    for stack in stacks:
+        for record in _asked(database, "SELECT record FROM stacks WHERE name = ?", stack):
             yield from loads(record)["desired"]["stack"].get(what, ())
 
 

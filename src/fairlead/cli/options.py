@@ -40,6 +40,13 @@ def stack_option(command: Decorated) -> Decorated:
     )(command)
 
 
+def stack_filter_option(command: Decorated) -> Decorated:
+    """--stack, of commands that are about every stack without it."""
+    return click.option(
+        "--stack", metavar="NAME", shell_complete=complete_stack, help="Only this stack. Default: all of them."
+    )(command)
+
+
 def json_option(command: Decorated) -> Decorated:
     """--json: the same as data, on stdout."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout instead.")(command)

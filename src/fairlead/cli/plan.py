@@ -76,7 +76,7 @@ def _show(answer: dict[str, Any], path: str) -> None:
     for change in answer["changes"]:
         output.data(f"  {_line(change)}")
     for url in answer["urls"]:
-        output.data(f"  it {'will answer' if answer['first'] else 'answers'} at {output.cell(url)}")
+        output.data(f"  it {'will answer' if answer['changed'] else 'answers'} at {output.cell(url)}")
     for line in output.not_enforced(answer["unenforced"], answer.get("engine") or ""):
         output.data(f"  {line}")
     if answer["changed"]:

@@ -23,7 +23,7 @@ This page is generated from the commands' own help by `python -m fairlead.cli.re
 `python -m fairlead.cli.reference --man FOLDER` writes the same as manual pages for man(1).
 
 - `--stack NAME` names the stack. Without it: the one whose `fairlead.yaml` is in the current folder, else the only
-  one of the home, else an error that lists them. `status` and `events` without a name show all.
+  one of the home, else an error that lists them. `status`, `events` and `jobs` without a name show all.
 - Data goes to stdout, everything else (progress, notes, the next useful commands, errors) to stderr. `--json` prints
   the data as JSON, in ASCII.
 - Colour is used only on a terminal, and never when `NO_COLOR` is set or `TERM` is `dumb`.

@@ -23,6 +23,7 @@ SEE_ALSO = {
     "exec": ("run", "instance", "logs"),
     "run": ("exec", "jobs"),
     "jobs": ("run", "logs", "status"),
+    "trust": ("up", "check"),
     "schema": ("init", "plan"),
     "completion": ("status",),
     "daemon": ("up", "down", "status"),

@@ -10,7 +10,7 @@ import click
 
 from fairlead.cli import output
 from fairlead.cli.names import complete_stack
-from fairlead.cli.options import home_option, json_option, one_stack, stack_option
+from fairlead.cli.options import home_option, json_option, one_stack, stack_filter_option
 from fairlead.cli.session import Session
 from fairlead.errors import DaemonUnavailable, NotFound
 
@@ -38,7 +38,7 @@ class Seconds(click.ParamType[float]):
 
 @click.command("status", short_help="What runs, and how it is.")
 @click.argument("name", required=False, metavar="[STACK]", shell_complete=complete_stack)
-@stack_option
+@stack_filter_option
 @click.option(
     "--watch", "-w", is_flag=False, flag_value=PACE, type=Seconds(), metavar="[SECONDS]",
     help=f"Look again every SECONDS (default {PACE}), until Ctrl-C.",

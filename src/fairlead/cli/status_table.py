@@ -2,7 +2,7 @@
 what to do next.
 
 Pure: the time and the use of colour are arguments. Columns are as wide as they must be; a reason gets a line of its
-own, since it is a sentence.
+own, since it is a sentence. A daemon of before an upgrade may answer: keys that were added later may be missing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,23 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from fairlead.cli.output import cell, duration, not_enforced, paint
+from fairlead.cli.output import cell, duration, moment, not_enforced, paint
 
 HEALTH = {"healthy": "green", "unhealthy": "red", "initial": "yellow", "draining": "yellow", "unused": "dim"}
 HEADINGS = ("INSTANCE", "STATE", "HEALTH", "RELEASE", "ZONE", "UPTIME", "PID", "ADDRESS")
 HEALTH_COLUMN = HEADINGS.index("HEALTH")
+
+NO_CHECKS = "Target.HealthCheckDisabled"
+"""The reason of a target that gets requests, and that nobody asks how it is."""
+
+SOON = 14 * 86400
+"""Seconds before its end that a certificate is shown with how long it still holds."""
+
+MOST_CERTIFICATES = 3
+"""Of a listener that are shown though all is well with them."""
+
+MOST_NAMES = 3
+"""Hosts of a certificate that are shown."""
 
 
 def table(answer: dict[str, Any], now: datetime, *, colour: bool) -> list[str]:
@@ -41,8 +53,13 @@ def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
     """Commands that are useful now."""
     if not answer["stacks"]:
         return ("fairlead up PATH",)
-    if all(_healthy(stack) for stack in answer["stacks"]):
+    if all(_healthy(stack) and not _troubled(stack) for stack in answer["stacks"]):
         return ("fairlead check", "fairlead logs --follow", "fairlead down")
+    ill = [(stack, service) for stack in answer["stacks"] for service in stack["services"] if not _complete(service)]
+    if ill and not any(service.get("runs", True) for _, service in ill):
+        stack, service = ill[0]
+        named = f"{cell(service['name'])} --stack {cell(stack['name'])}"
+        return (f"fairlead explain {named}", "fairlead events")  # it has no logs
     return ("fairlead events", "fairlead logs")
 
 
@@ -51,9 +68,10 @@ def _stack(stack: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
     for listener in stack["listeners"]:
         address = str(listener.get("address") or "")
         others = f", also for other machines ({cell(address)})" if _is_open(address) else ""
-        yield f"  {cell(listener['url'])}  {cell(listener['protocol'])}{others}"
+        yield f"  {cell(listener['url'])}  {cell(listener['protocol'])}{_rules(listener)}{others}"
         if why := listener.get("explanation"):
             yield f"    {paint('closed', 'red', on=colour)}: {cell(why)}"
+        yield from _certificates(listener.get("certificates") or [], now, colour)
     for service in stack["services"]:
         yield from _service(service, now, colour)
     if jobs := stack.get("jobs"):
@@ -63,6 +81,46 @@ def _stack(stack: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
     for line in not_enforced(stack.get("unenforced") or (), stack["engine"]):
         yield f"  {line}"
     yield ""
+
+
+def _rules(listener: dict[str, Any]) -> str:
+    count = listener.get("rules") or 0
+    return f", {cell(count)} rule{'s' if count != 1 else ''}" if count else ""
+
+
+def _certificates(certificates: list[dict[str, Any]], now: datetime, colour: bool) -> Iterator[str]:
+    """Those that somebody must look after, and the first of the others."""
+    left_out = [one for one in certificates if not one["problem"] and _left(one, now) > SOON][MOST_CERTIFICATES:]
+    for one in certificates:
+        if one in left_out:
+            continue
+        known = sorted(one["names"], key=_every_machine_has) if not one["file"] else one["names"]
+        names = ", ".join(map(cell, known[:MOST_NAMES])) + (", ..." if known[MOST_NAMES:] else "")
+        of = f"certificate for {names}" if one["file"] else f"certificate for {names} (development CA)"
+        left = _left(one, now)
+        until = f"{'expired' if left < 0 else 'valid until'} {moment(one['expires_at'])}"
+        # Those of the development CA are issued again in time.
+        if left < SOON and one["file"]:
+            until += f", in {duration(left)}" if left >= 0 else ""
+            until = paint(until, "red" if left < 0 else "yellow", on=colour)
+        yield f"    {of}, {until}"
+        if one["problem"]:
+            yield f"      {paint('problem', 'red', on=colour)}: {cell(one['problem'])}"
+    if left_out:
+        yield f"    {len(left_out)} more certificate{'s' if len(left_out) != 1 else ''}"
+
+
+def _every_machine_has(name: str) -> bool:
+    """Whether the development CA puts that name into each certificate; a host that the rules name says more."""
+    return "." not in name or name == "*.localhost" or name.replace(".", "").isdigit()
+
+
+def _left(certificate: dict[str, Any], now: datetime) -> float:
+    """Seconds; negative when it has expired."""
+    try:
+        return (datetime.fromisoformat(str(certificate["expires_at"])) - now).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _service(service: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
@@ -78,22 +136,34 @@ def _service(service: dict[str, Any], now: datetime, colour: bool) -> Iterator[s
     yield f"    {_line(HEADINGS, widths, '')}"
     for row, instance in zip(rows, instances, strict=True):
         yield f"    {_line(row, widths, HEALTH.get(instance['health'], '') if colour else '')}"
-        why = ": ".join(cell(instance[key]) for key in ("reason", "description") if instance[key])
-        for line in (why, cell(instance.get("explanation") or ""), _marks(instance)):
+        for line in (*_why(instance), _marks(instance)):
             if line:
                 yield f"      {line}"
 
 
+def _why(instance: dict[str, Any]) -> Iterator[str]:
+    if instance["reason"] == NO_CHECKS:
+        return  # the line of its service says it once
+    yield ": ".join(cell(instance[key]) for key in ("reason", "description") if instance[key])
+    yield cell(instance.get("explanation") or "")
+
+
 def _release(service: dict[str, Any]) -> str:
+    if not service.get("runs", True):
+        return "routed to, not run"
     worker = "" if service.get("serves", True) else "worker, "
     return worker + ("no release" if service["release"] is None else f"release {cell(service['release'])}")
 
 
 def _size(service: dict[str, Any]) -> str:
     """`3 of 4 healthy (4, set by hand; the file says 2)`."""
-    ready = sum(one["health"] == "healthy" and one["state"] == "in_service" for one in service["instances"])
+    ready = sum(serves(one) and one["state"] == "in_service" for one in service["instances"])
+    unasked = any(one["reason"] == NO_CHECKS for one in service["instances"])
     healthy = "healthy" if service.get("serves", True) else "running"
+    healthy = "in rotation, no health checks" if unasked else healthy
     desired, declared = service["desired"], service.get("declared")
+    if not service.get("runs", True):
+        return f"{ready} of {cell(desired)} {healthy}"
     if declared is not None and declared != desired and service["release"] is not None:
         limits = f"{cell(desired)}, set by hand; the file says {cell(declared)}"
     else:
@@ -102,8 +172,12 @@ def _size(service: dict[str, Any]) -> str:
 
 
 def _marks(instance: dict[str, Any]) -> str:
-    """What was done to it by hand, and what is to come of it."""
+    """What was done to it, by hand or by the balancer, and what is to come of it."""
     marks = []
+    if instance.get("anomalous"):
+        marks.append("anomalous, gets fewer requests")
+    if opened := instance.get("opened"):
+        marks.append(f"open on 127.0.0.1:{cell(opened['port'])} until {moment(opened['until'])}")
     if instance.get("drained"):
         marks.append("drained by hand: it gets no new request")
     if instance.get("protected"):
@@ -118,7 +192,9 @@ def _row(instance: dict[str, Any], now: datetime) -> tuple[str, ...]:
         return "-" if instance[key] in (None, "") else cell(instance[key])
 
     described = map(shown, ("id", "state", "health", "release", "zone"))
-    return (*described, _uptime(instance["started_at"], now), shown("pid"), shown("address"))
+    # Of what fairlead does not run it knows only since when it routes there.
+    uptime = _uptime(instance["started_at"], now) if instance.get("runs", True) else "-"
+    return (*described, uptime, shown("pid"), shown("address"))
 
 
 def _line(row: tuple[str, ...], widths: list[int], health_colour: str) -> str:
@@ -139,8 +215,18 @@ def _pid(of: dict[str, Any]) -> str:
     return "no process" if of["pid"] is None else f"pid {cell(of['pid'])}"
 
 
+def serves(instance: dict[str, Any]) -> bool:
+    """Whether requests go there as they should: it is healthy, or nobody asks."""
+    return bool(instance["health"] == "healthy" or instance.get("reason") == NO_CHECKS)
+
+
+def _troubled(stack: dict[str, Any]) -> bool:
+    return any(one["problem"] for listener in stack["listeners"] for one in listener.get("certificates") or ())
+
+
 def _healthy(stack: dict[str, Any]) -> bool:
-    return all(
-        sum(instance["health"] == "healthy" for instance in service["instances"]) >= service["desired"]
-        for service in stack["services"]
-    )
+    return all(map(_complete, stack["services"]))
+
+
+def _complete(service: dict[str, Any]) -> bool:
+    return bool(sum(map(serves, service["instances"])) >= service["desired"])

@@ -31,8 +31,9 @@ from fairlead.errors import FairleadError
 def command(session: Session, path: str, as_json: bool) -> int:
     """Build, start or update the stack that PATH describes: a fairlead.yaml, or the folder it lies in (default: here).
 
-    Returns when every service is healthy, and prints the URLs. A second `up` changes nothing; after an edit it changes
-    only what differs, without losing a request. Ctrl-C gives the change up. The daemon is started when none runs.
+    Returns when every service is healthy (of targets that it does not run: when their health is known), and prints the
+    URLs. A second `up` changes nothing; after an edit it changes only what differs, without losing a request. Ctrl-C
+    gives the change up. The daemon is started when none runs.
 
     \b
     Examples:
@@ -66,7 +67,36 @@ def command(session: Session, path: str, as_json: bool) -> int:
         guest.leave()
         raise
     _show(result, as_json)
+    certificates = _certificates(session, result)
+    for one in certificates:
+        if one["problem"]:
+            # What was shown before goes on, so it did not stop the `up`.
+            output.note(f"certificate for {', '.join(map(output.cell, one['names']))}: {output.cell(one['problem'])}")
+    first = ["fairlead trust"] if _trust_is_missing(session, certificates) else []
+    output.next_commands(*first, "fairlead status", "fairlead check", "fairlead logs --follow")
     return 0
+
+
+def _certificates(session: Session, result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the stack's listeners show now, in the contract of `status --json`; nothing when nobody can tell."""
+    if any(str(url).startswith("https:") for url in result.get("urls") or ()):
+        with contextlib.suppress(FairleadError):
+            listeners = session.daemon().status(result["stack"])["stacks"][0]["listeners"]
+            return [one for listener in listeners for one in listener.get("certificates") or ()]
+    return []
+
+
+def _trust_is_missing(session: Session, certificates: list[dict[str, Any]]) -> bool:
+    """Whether one is of the development CA, and this machine does not trust that."""
+    if all(one["file"] for one in certificates):
+        return False
+    from fairlead.certificates.authority import Authority
+    from fairlead.certificates.machine import machine_store
+
+    with contextlib.suppress(FairleadError, OSError, ValueError):
+        store = machine_store("/")
+        return store is None or not store.trusts(Authority(session.layout.authority).pem())
+    return False
 
 
 def _who() -> str:
@@ -111,4 +141,3 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
     else:
         for url in shown["urls"] or ():
             output.data(output.cell(url))
-    output.next_commands("fairlead status", "fairlead check", "fairlead logs --follow")

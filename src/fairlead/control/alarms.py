@@ -108,7 +108,7 @@ class Alarms:
                 self._forget(record, core.STACK_WENT_DOWN if down else core.ALARM_REMOVED)
         if not alarms:
             return
-        states = {instance: health.state for instance, (health, _) in healths().items()}
+        states = {one: "healthy" if health.serves else health.state for one, (health, _) in healths().items()}
         values = core.measure(wanted, observed, states)
         for key, alarm in alarms.items():
             rest = AlarmRecord(stack=wanted.name, key=key, alarm=alarm, folder=folder)

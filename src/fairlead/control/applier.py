@@ -98,6 +98,27 @@ class Applier:
         await self._launch(record)
 
     @apply.register
+    async def _(self, action: plans.Enlist) -> None:
+        record = InstanceRecord(
+            stack=self._stack,
+            service=action.service,
+            id=action.instance,
+            number=action.number,
+            release=0,
+            zone="",
+            address=action.address,
+            state="pending",
+            boot=self._clock.boot,
+            launched_at=self._clock.now(),
+            started_at=self._clock.wall(),
+            cause=action.reason,
+            runs=False,
+        )
+        self._store.save_instance(record)
+        self._tell("registered", record, f"{record.id} registered: {action.reason}")
+        await self._register(record)
+
+    @apply.register
     async def _(self, action: plans.Start) -> None:
         # Its grace period begins now: the daemon that wrote the intent may have died an hour ago.
         record = replace(
@@ -124,7 +145,7 @@ class Applier:
             self._store.save_instance(advance(record, "admit", now))
             took = now - record.launched_at
             self._tell("in_service", record, f"{record.id} in service after {took:.1f} s: {action.reason}")
-            if record.serves and not record.address.startswith("unix:"):
+            if record.runs and record.serves and not record.address.startswith("unix:"):
                 await self._warn_of_exposure(record)
 
     async def _warn_of_exposure(self, record: InstanceRecord) -> None:
@@ -142,7 +163,9 @@ class Applier:
         record = self._record(action.instance)
         retired = advance(record, "retire", self._clock.now(), why=action.reason, failed_start=action.failed_start)
         self._store.save_instance(retired)
-        self._tell("terminating", record, f"{record.id} terminating: {action.reason}")
+        self._tell(
+            "terminating", record, f"{record.id} {'terminating' if record.runs else 'draining'}: {action.reason}"
+        )
         if record.serves:
             await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
 
@@ -150,6 +173,11 @@ class Applier:
     async def _(self, action: plans.Drain) -> None:
         record = self._record(action.instance)
         await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
+
+    @apply.register
+    async def _(self, action: plans.Sever) -> None:
+        record = self._record(action.instance)
+        await self._balancer.sever(f"{self._stack}.{record.service}", record.id)
 
     @apply.register
     async def _(self, action: plans.Restore) -> None:
@@ -208,6 +236,10 @@ class Applier:
     @apply.register
     async def _(self, action: plans.End) -> None:
         record = self._record(action.instance)
+        if not record.runs:
+            self._store.save_instance(advance(record, "end", self._clock.now(), outcome=action.outcome))
+            self._tell("deregistered", record, f"{record.id} ({record.address}) is no longer a target: {record.why}")
+            return
         await self._engine.clear(self._stack, record.id, failed_start=record.failed_start, why=record.why)
         self._store.save_instance(advance(record, "end", self._clock.now(), outcome=action.outcome))
         how = str(action.outcome)

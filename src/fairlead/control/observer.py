@@ -8,7 +8,7 @@ from __future__ import annotations
 from fairlead.control.clock import Clock
 from fairlead.control.runs import Runs
 from fairlead.core.desired import StackRecord
-from fairlead.core.health import TargetHealth, explain, target_health
+from fairlead.core.health import TargetHealth, explain, is_down, target_health
 from fairlead.core.model import HealthCheck
 from fairlead.core.observed import Instance, InstanceRecord, Observed
 from fairlead.core.processes import Process
@@ -59,7 +59,9 @@ class Observer:
         instances = []
         for record in records:
             target = targets.get((f"{self._stack}.{record.service}", record.id))
-            process = sightings.get(record.id) if record.boot == self._clock.boot else Process(alive=False)
+            process = sightings.get(record.id)
+            if record.boot != self._clock.boot:
+                process = Process(alive=False) if record.runs else None
             unhealthy_at = self._since(record, target, now, known=report.known)
             instances.append(
                 Instance(
@@ -115,8 +117,9 @@ class Observer:
 
     def _since(self, record: InstanceRecord, target: TargetReport | None, now: float, *, known: bool) -> float | None:
         """Since when it has been down. Unknown is not down: while the balancer is silent, nothing changes."""
+        was_down = record.id in self._unhealthy_at
         if known:
-            if record.state == "in_service" and target is not None and target.mode == "in_service" and not target.up:
+            if record.state == "in_service" and target is not None and is_down(target, was_down):
                 self._unhealthy_at.setdefault(record.id, now)
             else:
                 self._unhealthy_at.pop(record.id, None)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.stackloop import StackLoop
 from fairlead.core.capacity import serving
@@ -37,17 +38,19 @@ class Operations:
         store: Store,
         engine: Engine,
         journal: Journal,
+        clock: Clock,
         layout: Layout,
         around: Surroundings,
         user: tuple[int, int] | None,
         loop_for: Callable[[str], StackLoop],
     ) -> None:
-        self._store, self._engine, self._journal = store, engine, journal
+        self._store, self._engine, self._journal, self._clock = store, engine, journal, clock
         self._layout, self._around, self._user, self._loop_for = layout, around, user, loop_for
 
     async def scale(self, record: StackRecord, service: str, desired: int, progress: Progress) -> dict[str, Any]:
         """See `Supervisor.scale`."""
-        declared = _service(record, service)
+        declared = service_named(record, service)
+        refuse_unless_run(declared.runs, service, "its size is the number of addresses in the file")
         if not 0 <= desired <= MOST_INSTANCES:
             raise UsageError(f"{service} cannot have {desired} instances", f"from 0 to {MOST_INSTANCES} are possible")
         before = record.sized(declared).desired
@@ -70,7 +73,7 @@ class Operations:
 
     def drain(self, record: StackRecord, instance: str, observed: Observed, *, force: bool) -> str:
         """See `Supervisor.drain`."""
-        found = self._instance(record, instance)
+        found = self.instance(record, instance)
         if not found.serves:
             raise UsageError(f"{instance} takes no requests", f"{found.service} is a worker (`port: none`)")
         if found.state != "in_service":
@@ -90,27 +93,33 @@ class Operations:
             away = [
                 one.id for one in self._store.instances(record.name) if one.service == found.service and one.drained
             ]
-            desired = record.sized(_service(record, found.service)).desired
+            desired = record.sized(service_named(record, found.service)).desired
             more = f"fairlead instance return {away[0]}" if away else f"fairlead scale {found.service} {desired + 1}"
             raise UsageError(
                 f"{instance} is the only one that serves {found.service}",
                 "without it every request would fail",
-                f"{more}, or use --force",
+                f"{more}, or use --force" if away or found.runs else "list another address in the file, or use --force",
             )
-        self._mark(replace(found, drained=True), "drained", f"{instance} drained by hand: it gets no new request")
+        changed = replace(found, drained=True, drained_at=self._clock.now())
+        self._mark(changed, "drained", f"{instance} drained by hand: it gets no new request")
         return f"{instance} gets no new request; `fairlead instance return {instance}` gives them back"
 
     def give_back(self, record: StackRecord, instance: str) -> str:
         """See `Supervisor.give_back`."""
-        found = self._instance(record, instance)
+        found = self.instance(record, instance)
         if not found.drained:
             return f"{instance} was not drained"
-        self._mark(replace(found, drained=False), "returned", f"{instance} returned by hand: it gets requests again")
+        self._mark(
+            replace(found, drained=False, drained_at=None),
+            "returned",
+            f"{instance} returned by hand: it gets requests again",
+        )
         return f"{instance} gets requests again, as its health checks allow"
 
     def protect(self, record: StackRecord, instance: str, *, on: bool) -> str:
         """See `Supervisor.protect`."""
-        found = self._instance(record, instance)
+        found = self.instance(record, instance)
+        refuse_unless_run(found.runs, instance, "it is never chosen when a service shrinks")
         if found.protected == on:
             return f"{instance} is {'' if on else 'not '}protected{' already' if on else ''}"
         word = "protected from scale-in" if on else "no longer protected from scale-in"
@@ -121,14 +130,15 @@ class Operations:
         self, record: StackRecord, instance: str, *, now: bool, decrement: bool, progress: Progress
     ) -> str:
         """See `Supervisor.terminate`."""
-        found = self._instance(record, instance)
+        found = self.instance(record, instance)
+        refuse_unless_run(found.runs, instance, "`fairlead instance drain` takes it out of the load balancer")
         with self._journal.follow(record.name, progress):
             # Asked again, its place is gone already.
             takes_place = decrement and not found.condemned
-            service = record.sized(_service(record, found.service)) if takes_place else None
+            service = record.sized(service_named(record, found.service)) if takes_place else None
             if found.state != "terminating":
                 if service is not None:
-                    self._set_size(record, _service(record, found.service), max(0, service.desired - 1))
+                    self._set_size(record, service_named(record, found.service), max(0, service.desired - 1))
                 why = TERMINATED + (", with its place" if decrement else "")
                 self._mark(replace(found, condemned=why, at_once=now), "condemned", f"{instance}: {why}")
             await self._store.durable()
@@ -138,11 +148,14 @@ class Operations:
     def entry(self, record: StackRecord, *, service: str | None, instance: str | None) -> dict[str, Any]:
         """See `Supervisor.entry`."""
         if instance is not None:
-            found = self._instance(record, instance)
+            found = self.instance(record, instance)
+            refuse_unless_run(found.runs, instance, "there is no program here to look into")
             release = self._release(record.name, found.service, found.release)
             start = start_of(release, found, self._layout, self._around)
         else:
-            name = _service(record, service or "").name
+            declared = service_named(record, service or "")
+            refuse_unless_run(declared.runs, declared.name, "there is no release to run a command in")
+            name = declared.name
             release = record.desired.releases[name]
             start = start_once(release, (), record.name, f"{name}.run", self._layout, self._around)
         return self._described(start, release, instance)
@@ -171,7 +184,8 @@ class Operations:
         self._journal.event(changed.stack, kind, text, service=changed.service, instance=changed.id)
         self._loop_for(changed.stack).wake()
 
-    def _instance(self, record: StackRecord, instance: str) -> InstanceRecord:
+    def instance(self, record: StackRecord, instance: str) -> InstanceRecord:
+        """The live instance of that name. NotFound lists those that there are."""
         live = self._store.instances(record.name)
         for found in live:
             if found.id == instance:
@@ -186,12 +200,19 @@ class Operations:
         return release
 
 
-def _service(record: StackRecord, name: str) -> Service:
+def service_named(record: StackRecord, name: str) -> Service:
+    """The service of that name. NotFound lists those that there are."""
     for service in record.desired.stack.services:
         if service.name == name:
             return service
     known = ", ".join(service.name for service in record.desired.stack.services)
     raise NotFound(f"there is no service {name!r} in {record.name}", f"it has {known}", "fairlead status")
+
+
+def refuse_unless_run(runs: bool, name: str, why: str) -> None:
+    """UsageError for what only makes sense of what fairlead runs."""
+    if not runs:
+        raise UsageError(f"{name} is routed to, and not run by fairlead", why)
 
 
 def _sized(wanted: StackRecord, observed: Observed, name: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from fairlead.control.ports import Builder
-from fairlead.control.ups import UpRequest
+from fairlead.control.ups import UpRequest, placed
 from fairlead.core.desired import Revision
 from fairlead.core.differences import differences
 from fairlead.core.model import Release, Service
+from fairlead.haproxy.base import Balancer
 from fairlead.spec import read
 from fairlead.store.database import Store
 
@@ -20,8 +21,8 @@ from fairlead.store.database import Store
 class Previews:
     """Of one daemon."""
 
-    def __init__(self, store: Store, builder: Builder) -> None:
-        self._store, self._builder = store, builder
+    def __init__(self, store: Store, builder: Builder, balancer: Balancer) -> None:
+        self._store, self._builder, self._balancer = store, builder, balancer
 
     async def plan(self, request: UpRequest) -> dict[str, Any]:
         """See `Supervisor.plan`."""
@@ -29,8 +30,10 @@ class Previews:
         record = self._store.stack(stack.name)
         if record is not None and record.wanted == "down":
             record = None
+        with placed(stack):
+            await self._balancer.vet(stack.name, stack.listeners)
         releases, reasons = {}, {}
-        for service in stack.services:
+        for service in (one for one in stack.services if one.runs):
             known = self._store.releases(stack.name, service.name)
             preview = await self._builder.preview(stack, service, known)
             releases[service.name] = preview.release or self._new_release(stack.name, service)

@@ -9,8 +9,9 @@ action that fails takes with it the later ones on the same instance, and what wo
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ from fairlead.control.observer import Observer
 from fairlead.core import runs
 from fairlead.core.desired import Deployment, StackRecord
 from fairlead.core.observed import Instance, Observed
-from fairlead.core.plan import Action, GiveUp, Plan, Remove, Succeed
+from fairlead.core.plan import Action, Admit, Deregister, Drain, Enlist, GiveUp, Plan, Register, Remove, Retire, Succeed
 from fairlead.core.reconcile import decide, waiting
 from fairlead.core.routing import way_back
 from fairlead.engines.base import Engine
@@ -43,6 +44,9 @@ PACE_AFTER_ERROR = 1.0
 RUNAWAY = 50
 """Plans in a row after which the loop slows down: no stack needs so many steps without waiting for anything."""
 
+
+TOGETHER = (Enlist, Register, Admit, Retire, Drain, Deregister)
+"""What the balancer carries out for many at the price of one."""
 
 Reached = Callable[[StackRecord, Observed], str]
 """Whether a snapshot shows what is waited for: a text when it does, "" when it does not yet; FairleadError when it
@@ -182,22 +186,38 @@ class StackLoop:
         self._waiting = []
 
     async def _apply(self, plan: Plan, wanted: StackRecord, observed: Observed) -> None:
-        """One action after the other. The first error is raised in the end."""
+        """One step after the other. The first error is raised in the end."""
         first: Exception | None = None
         spoilt = set()
-        for action in plan.actions:
+        for actions in _steps(plan.actions):
             if self._store.stack(self.name) != wanted:
                 break
-            about = _about(action)
-            if first is not None and (about in spoilt or isinstance(action, Succeed | GiveUp | Remove)):
-                continue
+            able = [
+                one
+                for one in actions
+                if first is None or not (_about(one) in spoilt or isinstance(one, Succeed | GiveUp | Remove))
+            ]
+            for action, error in zip(able, await self._tried(able, wanted, observed), strict=True):
+                if error is not None:
+                    first = first or error
+                    spoilt.add(_about(action))
+        if first is not None:
+            raise first
+
+    async def _tried(self, step: Sequence[Action], wanted: StackRecord, observed: Observed) -> list[Exception | None]:
+        """Do the actions of one step; for each what went wrong."""
+
+        async def tried(action: Action) -> Exception | None:
             try:
                 await self._do(action, wanted, observed)
             except Exception as error:
-                first = first or error
-                spoilt.add(about)
-        if first is not None:
-            raise first
+                return error
+            return None
+
+        # What does not come in a crowd is done in this task: who waits for its end must not run before the loop does.
+        if len(step) == 1:
+            return [await tried(step[0])]
+        return await asyncio.gather(*(tried(action) for action in step))
 
     async def _do(self, action: Action, wanted: StackRecord, observed: Observed) -> None:
         match action:
@@ -314,6 +334,15 @@ async def keep_way_back(balancer: Balancer, wanted: StackRecord) -> None:
     if listeners := way_back(wanted):
         with suppress(BalancerError):
             await balancer.reserve(wanted.name, listeners)
+
+
+def _steps(actions: Iterable[Action]) -> Iterator[list[Action]]:
+    """The actions in their order; those that come in crowds and do not mind each other are one step."""
+    for kind, group in itertools.groupby(actions, type):
+        if kind in TOGETHER:
+            yield list(group)
+        else:
+            yield from ([action] for action in group)
 
 
 def _about(action: Action) -> str:

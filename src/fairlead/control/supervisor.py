@@ -15,10 +15,12 @@ from typing import Any
 from fairlead.aiokit.tasks import Tasks
 from fairlead.control.alarms import Alarms
 from fairlead.control.applier import targets_of
+from fairlead.control.certificates import Certificates
 from fairlead.control.explain import explain_past, explain_present
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.loops import Loops, Machine
-from fairlead.control.operations import Operations
+from fairlead.control.openings import Openings
+from fairlead.control.operations import Operations, refuse_unless_run, service_named
 from fairlead.control.previews import Previews
 from fairlead.control.runs import shown_jobs, shown_run, shown_run_with_log
 from fairlead.control.stackloop import StackLoop, keep_way_back
@@ -26,7 +28,7 @@ from fairlead.control.ups import UpRequest, Ups
 from fairlead.control.view import check_facts, stack_status
 from fairlead.core.desired import StackRecord
 from fairlead.core.observed import Observed
-from fairlead.core.routing import routing_of
+from fairlead.core.routing import openings_of, routing_of
 from fairlead.core.traffic import Routing, Target, Traffic
 from fairlead.errors import FairleadError, NotFound
 
@@ -55,8 +57,13 @@ class Supervisor:
         self._alarms = Alarms(m.store, self.journal, m.clock, m.courier)
         self._loops = loops = Loops(machine, self.journal, self._alarms, self._tasks)
         self._ups = Ups(m.store, m.balancer, m.builder, m.clock, self.journal, loops.of)
-        self._previews = Previews(m.store, m.builder)
-        self._operations = Operations(m.store, m.engine, self.journal, m.layout, m.around, m.app_user, loops.of)
+        self._previews = Previews(m.store, m.builder, m.balancer)
+        self._operations = Operations(
+            m.store, m.engine, self.journal, m.clock, m.layout, m.around, m.app_user, loops.of
+        )
+
+        self._openings = Openings(m.store, self.journal, m.clock, loops.of)
+        self._certificates = Certificates(self.journal)
 
     async def start(self) -> None:
         """Adopt what lives, end what nobody wants, hand the balancer all it should do, and let the loops run."""
@@ -72,11 +79,12 @@ class Supervisor:
         targets: list[Target] = []
         for record in records:
             live = m.store.instances(record.name)
-            routing = routing_of(record, {instance.service for instance in live if instance.serves}, None)
+            openings = openings_of(live, m.clock.boot, m.clock.now())
+            routing = routing_of(record, {instance.service for instance in live if instance.serves}, None, openings)
             self._loops.add(record.name).applier.accepted(routing)
             if routing:
                 routings.append(routing)
-                mine = [instance for instance in live if instance.boot == m.clock.boot]
+                mine = [instance for instance in live if instance.boot == m.clock.boot or not instance.runs]
                 targets += targets_of(record, tuple(mine))
         await m.balancer.start(Traffic(routings=tuple(routings), targets=tuple(targets)))
         for record in records:
@@ -97,6 +105,8 @@ class Supervisor:
             try:
                 report = await self._m.balancer.observe()
                 problems = {f"balancer: {node.problem}" for node in report.nodes if node.problem}
+                self._certificates.tell(report.certificates, self._m.clock.wall())
+                self._openings.expire()
                 await self._m.engine.tend()
             except FairleadError as error:
                 problems.add(f"housekeeping: {error}")
@@ -132,14 +142,16 @@ class Supervisor:
         records = [record for record in self._m.store.stacks() if stack in (None, record.name)]
         if stack is not None and not records:
             raise self._no_such_stack(stack)
+        report = await self._m.balancer.observe()
         shown = []
         for record in records:
             loop = self._loops.of(record.name)
             observed = await loop.observe(record)
             healths = loop.observer.health(record, observed)
             alarms = self._alarms.shown(record.name)
-            shown.append(stack_status(record, observed, healths, alarms, self._m.clock.now(), explain=explain))
-        report = await self._m.balancer.observe()
+            certificates = [one for one in report.certificates if one.stack == record.name]
+            now = self._m.clock.now()
+            shown.append(stack_status(record, observed, healths, alarms, certificates, now, explain=explain))
         nodes = [
             {"pid": node.pid, "version": node.version, "state": node.state, "problem": node.problem}
             for node in report.nodes
@@ -223,11 +235,11 @@ class Supervisor:
 
     async def restart(self, stack: str, service: str | None, progress: Progress) -> dict[str, Any]:
         """Replace every instance of a service, or of all, under the deployment rules; as `up`."""
-        names = tuple(one.name for one in self._record(stack).desired.stack.services)
-        if service is not None and service not in names:
-            raise NotFound(
-                f"there is no service {service!r} in {stack}", f"it has {', '.join(names)}", "fairlead status"
-            )
+        record = self._record(stack)
+        if service is not None:
+            refuse_unless_run(service_named(record, service).runs, service, "there is nothing to restart")
+        names = tuple(one.name for one in record.desired.stack.services if one.runs)
+        refuse_unless_run(bool(names), stack, "there is nothing to restart")
         return await self._ups.restart(stack, (service,) if service else names, progress)
 
     async def drain(self, stack: str, instance: str, *, force: bool = False) -> dict[str, Any]:
@@ -253,6 +265,19 @@ class Supervisor:
         record = self._record(stack)
         operations = self._operations
         text = await operations.terminate(record, instance, now=now, decrement=decrement, progress=progress)
+        return _told(stack, instance, text)
+
+    async def open_instance(self, stack: str, instance: str, seconds: float) -> dict[str, Any]:
+        """Let one instance be reached alone, whatever its health, for so long: {"url", "port", "until", "text"}. The
+        url holds a token that is told this once. Asked again: with another token and time. NotFound, UsageError;
+        BalancerError when the balancer cannot listen there."""
+        record = self._record(stack)
+        return await self._openings.open(record, self._operations.instance(record, instance), seconds)
+
+    async def close_instance(self, stack: str, instance: str) -> dict[str, Any]:
+        """The opposite; returns when nobody is let in any more."""
+        record = self._record(stack)
+        text = await self._openings.close(record, self._operations.instance(record, instance))
         return _told(stack, instance, text)
 
     def entry(self, stack: str, *, service: str | None = None, instance: str | None = None) -> dict[str, Any]:
@@ -286,7 +311,8 @@ class Supervisor:
         """What `fairlead check` needs to know: token, listeners, who is in service, requests so far. NotFound."""
         record, observed = await self._look(stack)
         report = await self._m.balancer.observe()
-        return check_facts(record, observed, report.requests)
+        certificates = [one for one in report.certificates if one.stack == stack]
+        return check_facts(record, observed, report.requests, certificates)
 
     def _record(self, stack: str) -> StackRecord:
         record = self._m.store.stack(stack)

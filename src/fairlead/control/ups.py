@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from fairlead.core.desired import Deployment, Revision, StackRecord
 from fairlead.core.differences import differences
 from fairlead.core.model import Release, Stack
 from fairlead.core.observed import Observed
-from fairlead.core.routing import routing_of
+from fairlead.core.routing import openings_of, routing_of
 from fairlead.errors import BalancerError, DeploymentFailed, FairleadError, NotFound, StoreError, UsageError
 from fairlead.haproxy.base import Balancer
 from fairlead.spec import read
@@ -84,9 +85,10 @@ class Ups:
         if not self._store.recording:
             # A build would eat the room that healing needs.
             raise StoreError("the disk is full", "nothing can be recorded", "Make room, then run `fairlead up` again.")
-        await self._reserve(stack)
+        with placed(stack):
+            await self._balancer.reserve(stack.name, stack.listeners)
         try:
-            releases = {service.name: await self._build(stack, service.name) for service in stack.services}
+            releases = {one.name: await self._build(stack, one.name) for one in stack.services if one.runs}
             record = self._store.stack(stack.name)
             below = record.desired.replaced_below if record else {}
             kept = {name: number for name, number in below.items() if name in releases}
@@ -136,13 +138,6 @@ class Ups:
             )
         self._say(stack, f"the file of {stack.name} has moved: it is now {stack.path}, and was {before}")
 
-    async def _reserve(self, stack: Stack) -> None:
-        try:
-            await self._balancer.reserve(stack.name, stack.listeners)
-        except BalancerError as problem:
-            problem.place = problem.place or _place_of_listener(stack, problem.what)
-            raise
-
     async def _build(self, stack: Stack, name: str) -> Release:
         service = stack.service(name)
         known = self._store.releases(stack.name, name)
@@ -190,7 +185,8 @@ class Ups:
             wish = self._wish(record, revision)
             occupied = {instance.service for instance in self._store.instances(stack.name) if instance.serves}
             configured = self._loop_for(stack.name).applier.configured if record else None
-            routing = routing_of(wish, occupied, configured)
+            openings = openings_of(self._store.instances(stack.name), self._clock.boot, self._clock.now())
+            routing = routing_of(wish, occupied, configured, openings)
             await self._balancer.configure(stack.name, routing)
             await keep_way_back(self._balancer, wish)
             if (now := self._store.stack(stack.name)) == record:
@@ -261,7 +257,7 @@ class Ups:
         """Old releases leave the disk, and the environments that none needs; those that instances still run stay."""
         used = {(instance.service, instance.release) for instance in self._store.instances(record.name)}
         used |= {(run.service, run.release) for run in self._store.live_runs(record.name)}
-        for service in record.desired.stack.services:
+        for service in (one for one in record.desired.stack.services if one.runs):
             numbers = [release.number for release in self._store.releases(record.name, service.name)]
             keep = set(numbers[-service.keep_releases :]) | {record.desired.releases[service.name].number}
             keep |= {number for name, number in used if name == service.name}
@@ -272,6 +268,16 @@ class Ups:
 
     def _say(self, stack: Stack, text: str, service: str = "") -> None:
         self._journal.say(stack.name, text, service=service)
+
+
+@contextmanager
+def placed(stack: Stack) -> Iterator[None]:
+    """A listener that is refused inside is told with its place in the file."""
+    try:
+        yield
+    except BalancerError as problem:
+        problem.place = problem.place or _place_of_listener(stack, problem.what)
+        raise
 
 
 def _place_of_listener(stack: Stack, what: str) -> str:
@@ -307,7 +313,8 @@ def _lacking(wanted: StackRecord, observed: Observed) -> str:
         service = wanted.sized(declared)
         mine = [one for one in observed.instances if one.record.service == service.name]
         ready = sum(1 for one in mine if one.record.state != "terminating" and in_place(one))
-        if ready < service.desired:
+        # Of those that fairlead does not run, nobody here can make one healthy.
+        if ready < service.desired and service.runs:
             short.append(f"{service.name} has {ready} of {service.desired} healthy")
     return "; ".join(short)
 

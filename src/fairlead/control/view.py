@@ -11,7 +11,12 @@ from fairlead.core.model import Listener, Service
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.reconcile import service_of, waiting
 from fairlead.core.routing import way_to
+from fairlead.core.rules import Request
 from fairlead.core.runs import live
+from fairlead.core.traffic import CertificateReport
+
+EVERY_CODE = "100-599"
+"""What the answer to `fairlead check` may be where no health check says which answers are good."""
 
 Healths = Mapping[str, tuple[TargetHealth, str]]
 
@@ -21,11 +26,13 @@ def stack_status(
     observed: Observed,
     healths: Healths,
     alarms: Sequence[Mapping[str, Any]],
+    certificates: Sequence[CertificateReport],
     now: float,
     *,
     explain: bool,
 ) -> dict[str, Any]:
-    """One entry of `stacks`, at `now` (monotonic seconds). alarms: as from `Alarms.shown`. A service that left the file
+    """One entry of `stacks`, at `now` (monotonic seconds). alarms: as from `Alarms.shown`. certificates:
+    those that its listeners show. A service that left the file
     is shown until its last instance has ended."""
     stack = wanted.desired.stack
     names = [service.name for service in stack.services]
@@ -34,8 +41,8 @@ def stack_status(
     return {
         "name": wanted.name,
         "engine": stack.engine,
-        "listeners": [_listener(listener, observed, explain=explain) for listener in stack.listeners],
-        "services": [_service(name, wanted, observed, healths, waits, explain=explain) for name in names],
+        "listeners": [_listener(listener, observed, certificates, explain=explain) for listener in stack.listeners],
+        "services": [_service(name, wanted, observed, healths, waits, now, explain=explain) for name in names],
         "resources": [],
         "jobs": len(stack.jobs),
         "alarms": list(alarms),
@@ -43,17 +50,29 @@ def stack_status(
     }
 
 
-def _listener(listener: Listener, observed: Observed, *, explain: bool) -> dict[str, Any]:
+def _listener(
+    listener: Listener, observed: Observed, certificates: Sequence[CertificateReport], *, explain: bool
+) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "url": listener.url,
         "protocol": listener.protocol,
         "address": listener.address,
         "port": listener.port,
+        "rules": len(listener.rules),
+        "certificates": _certificates(listener, certificates),
     }
     if explain:
         place = (listener.address, listener.port)
         shown["explanation"] = next((one.why for one in observed.missing if (one.address, one.port) == place), "")
     return shown
+
+
+def _certificates(listener: Listener, certificates: Sequence[CertificateReport]) -> list[dict[str, Any]]:
+    return [
+        {"names": list(one.names), "expires_at": one.expires_at, "file": one.file, "problem": one.problem}
+        for one in certificates
+        if (one.address, one.port) == (listener.address, listener.port)
+    ]
 
 
 def _service(
@@ -62,11 +81,12 @@ def _service(
     observed: Observed,
     healths: Healths,
     waits: Mapping[str, tuple[str, ...]],
+    now: float,
     *,
     explain: bool,
 ) -> dict[str, Any]:
     declared = service_of(wanted, name)
-    stays = wanted.wanted == "up" and name in wanted.desired.releases
+    stays = wanted.wanted == "up" and wanted.desired.stack.has(name)
     service = wanted.sized(declared) if declared else None
     release = wanted.desired.releases[name].number if name in wanted.desired.releases else None
     instances = [instance for instance in observed.instances if instance.record.service == name]
@@ -75,11 +95,12 @@ def _service(
         "name": name,
         "release": release,
         "serves": service.serves if service else True,
+        "runs": service.runs if service else True,
         "desired": service.desired if service and stays else 0,
         "declared": declared.desired if declared and stays else 0,
         "min": service.minimum if service and stays else 0,
         "max": service.maximum if service and stays else 0,
-        "instances": [_instance(instance, healths, explain=explain) for instance in instances],
+        "instances": [_instance(instance, observed, healths, now, explain=explain) for instance in instances],
     }
     if explain:
         shown["explanation"] = _why_none(name, observed, waits)
@@ -95,14 +116,15 @@ def _why_none(name: str, observed: Observed, waits: Mapping[str, tuple[str, ...]
     return ""
 
 
-def _instance(instance: Instance, healths: Healths, *, explain: bool) -> dict[str, Any]:
+def _instance(instance: Instance, observed: Observed, healths: Healths, now: float, *, explain: bool) -> dict[str, Any]:
     record = instance.record
     health, clause = healths[record.id]
     shown = {
         "id": record.id,
         "pid": instance.process.pid if instance.process else None,
         "address": record.address,
-        "release": record.release,
+        "release": record.release if record.runs else None,
+        "runs": record.runs,
         "state": record.state,
         "health": health.state,
         "reason": health.reason,
@@ -112,26 +134,41 @@ def _instance(instance: Instance, healths: Healths, *, explain: bool) -> dict[st
         "drained": record.drained,
         "protected": record.protected,
         "condemned": record.condemned,
+        "anomalous": instance.target.anomalous if instance.target else None,
+        "opened": _opened(instance, observed, now),
     }
     if explain:
         shown["explanation"] = record.why if record.state == "terminating" else clause
     return shown
 
 
-def check_facts(wanted: StackRecord, observed: Observed, requests: int | None) -> dict[str, Any]:
-    """Everything `fairlead check` needs to ask each service behind each listener, and judge the answers."""
+def _opened(instance: Instance, observed: Observed, now: float) -> dict[str, Any] | None:
+    """Where it can be reached alone (never the token), while it can."""
+    opened = instance.record.opened
+    if opened is None or not opened.holds(observed.boot, now):
+        return None
+    return {"port": opened.port, "until": opened.until_at}
+
+
+def check_facts(
+    wanted: StackRecord, observed: Observed, requests: int | None, certificates: Sequence[CertificateReport] = ()
+) -> dict[str, Any]:
+    """Everything `fairlead check` needs to ask each service behind each listener, and judge the answers. certificates:
+    what the stack's listeners show."""
     listeners = []
     for listener in wanted.desired.stack.listeners:
         for name in listener.services:
             service = wanted.sized(wanted.desired.stack.service(name))
-            way = way_to(listener, service)
+            # The client speaks HTTP/1.1, to which a group of HTTP2 or GRPC answers 464.
+            way = way_to(listener, service) if service.target_group.protocol == "HTTP1" else None
             if way is not None:
-                listeners.append(_facts(listener, service, way, observed))
+                shown = _certificates(listener, certificates)
+                listeners.append({**_facts(listener, service, way, observed), "certificates": shown})
     return {"stack": wanted.name, "token": wanted.check_token, "requests": requests, "listeners": listeners}
 
 
-def _facts(listener: Listener, service: Service, way: tuple[str, str], observed: Observed) -> dict[str, Any]:
-    host, path = way
+def _facts(listener: Listener, service: Service, way: Request, observed: Observed) -> dict[str, Any]:
+    check = service.health_check
     ready = [
         instance.record.id
         for instance in observed.instances
@@ -143,9 +180,11 @@ def _facts(listener: Listener, service: Service, way: tuple[str, str], observed:
     return {
         "url": listener.url,
         "service": service.name,
-        "path": path,
-        "host": host,
-        "codes": service.health_check.matcher,
+        "path": f"{way.path}?{way.query}" if way.query else way.path,
+        "host": way.host,
+        "codes": check.matcher if check.enabled and check.protocol == "HTTP" else EVERY_CODE,
+        "algorithm": service.target_group.algorithm,
+        "slow_start": service.target_group.slow_start,
         "desired": service.desired,
         "instances": sorted(ready),
     }

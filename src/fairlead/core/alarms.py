@@ -125,7 +125,8 @@ def over(record: AlarmRecord, why: str, *, wall: str) -> Message | None:
 
 
 def measure(wanted: StackRecord, observed: Observed, healths: Mapping[str, str]) -> dict[str, float | None]:
-    """Each metric's value; None: unknown. healths: instance -> the state of its target health."""
+    """Each metric's value; None: unknown. healths: instance -> the state of its target health,
+    `healthy` also when nothing checks it."""
     if wanted.wanted == "down" or not observed.balancer_known:
         return {"unhealthy_targets": None, "healthy_targets": None}
     lacking = 0

@@ -49,7 +49,8 @@ def answer(scene: Scene) -> str:
     if more > 0:
         clauses = [*clauses[:MOST_CLAUSES], f"and {more} more, below"]
     if not clauses:
-        return sentence(f"{head}, on release {_wanted_release(scene)}") + _verdict(scene.wanted)
+        where = f", on release {_wanted_release(scene)}" if scene.service.runs else " (targets that are not run here)"
+        return sentence(head + where) + _verdict(scene.wanted)
     return sentence(f"{head}: {'; '.join(clauses)}") + _verdict(scene.wanted)
 
 
@@ -68,7 +69,7 @@ def _wanted_release(scene: Scene) -> int:
 def _moving(scene: Scene) -> list[str]:
     """The deployment that is under way, as far as it moves this service."""
     wanted, name = scene.wanted, scene.service.name
-    if wanted.under_way is None:
+    if wanted.under_way is None or not scene.service.runs:
         return []
     release = _wanted_release(scene)
     below = wanted.desired.replaced_below.get(name, 0)
@@ -121,6 +122,9 @@ def _starting(scene: Scene, instance: Instance, told: set[str]) -> str:
     age = scene.age(instance, record.launched_at)
     since = f" for {span(age)}" if age is not None else ""
     saw = instance.target.check if instance.target is not None else None
+    if not record.runs:
+        asked = check_clause(scene.service.health_check, saw)
+        return f"{record.id} ({record.address}) has not passed a check yet: {asked}"
     if scene.health(instance).state == "unhealthy":
         return f"{record.id} has been starting{since}: {check_clause(scene.service.health_check, saw)}"
     return f"{record.id} has been starting{since}"

@@ -117,9 +117,9 @@ def _leaving(instance: Instance, service: Service, now: float) -> list[str]:
     if record.deregistered_at is None:
         if target is None or not target.sessions or not alive:
             return []
-        left = (record.terminating_at or now) + service.deregistration_delay - now
+        left = (record.terminating_at or now) + service.target_group.deregistration_delay - now
         inside = several(target.sessions, "request")
-        delay = f"its deregistration delay of {span(service.deregistration_delay)} ends in {span(left)}"
+        delay = f"its deregistration delay of {span(service.target_group.deregistration_delay)} ends in {span(left)}"
         return [f"{inside} inside {record.id} to finish; {delay}"]
     if record.stopping_at is not None and alive:
         left = record.stopping_at + service.stop_timeout - now

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from fairlead.core.desired import Revision
-from fairlead.core.model import Listener, Release, Service, Stack
+from fairlead.core.model import Listener, Release, Service, Stack, Targets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +57,7 @@ def differences(
         if service.name not in old:
             changes.append(Change(what=_new(service), service=service.name))
             continue
-        was, becomes = before.releases[service.name].number, after.releases[service.name].number
-        if was != becomes:
-            why = "; ".join((reasons or {}).get(service.name, ()))
-            changes.append(Change(what=f"release {was} -> {becomes}", service=service.name, why=why))
+        changes += _program(before, after, old[service.name], service, (reasons or {}).get(service.name, ()))
         changes += _settings(old[service.name], service)
     kept = {service.name for service in after.stack.services}
     changes += [Change(what="is gone", service=name) for name in old if name not in kept]
@@ -69,11 +66,30 @@ def differences(
 
 
 def _new(service: Service) -> str:
-    return f"is new, {service.desired} instance{'s' if service.desired != 1 else ''}"
+    noun = "instance" if service.runs else "target"
+    return f"is new, {service.desired} {noun}{'s' if service.desired != 1 else ''}"
+
+
+def _program(
+    before: Revision, after: Revision, old: Service, new: Service, reasons: tuple[str, ...]
+) -> Iterator[Change]:
+    """Another release, or other targets that fairlead does not run, or the one instead of the other."""
+    if isinstance(old.program, Targets) or isinstance(new.program, Targets):
+        if old.program != new.program:
+            yield Change(what=f"{_runs(old)} -> {_runs(new)}", service=new.name)
+        return
+    was, becomes = before.releases[new.name].number, after.releases[new.name].number
+    if was != becomes:
+        yield Change(what=f"release {was} -> {becomes}", service=new.name, why="; ".join(reasons))
+
+
+def _runs(service: Service) -> str:
+    program = service.program
+    return f"targets {', '.join(program.addresses)}" if isinstance(program, Targets) else "instances"
 
 
 def _settings(before: Service, after: Service) -> Iterator[Change]:
-    if before.desired != after.desired:
+    if before.desired != after.desired and before.runs and after.runs:
         yield Change(what=f"instances {before.desired} -> {after.desired}", service=after.name)
     for field in fields(Service):
         if field.name not in _IN_THE_RELEASE | _SIZE:
@@ -95,15 +111,25 @@ def _field(name: str, before: Any, after: Any) -> Iterator[str]:
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
+    if is_dataclass(value):
+        said = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return ", ".join(f"{name} {_shown(item)}" for name, item in said if item is not None)
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    # Everything of a stack that is not a whole number is a time.
+    return f"{value:g} s" if isinstance(value, float) else str(value)
 
 
 def _of_the_stack(before: Stack, after: Stack) -> Iterator[Change]:
-    if before.listeners != after.listeners:
-        was_at, now_at = _urls(before.listeners), _urls(after.listeners)
-        yield Change(what="listeners forward elsewhere" if was_at == now_at else f"listeners: {was_at} -> {now_at}")
+    was_at, now_at = _urls(before.listeners), _urls(after.listeners)
+    if was_at != now_at:
+        yield Change(what=f"listeners: {was_at} -> {now_at}")
+    at = {listener.url: listener for listener in before.listeners}
+    for listener in after.listeners:
+        if listener.url in at:
+            yield from _of_a_listener(at[listener.url], listener)
+    for what in _field("load_balancer", before.attributes, after.attributes):
+        yield Change(what=what)
     if before.zones != after.zones:
         yield Change(what=f"zones: {len(before.zones)} -> {len(after.zones)}")
     was, becomes = {job.name: job for job in before.jobs}, {job.name: job for job in after.jobs}
@@ -118,6 +144,24 @@ def _of_the_stack(before: Stack, after: Stack) -> Iterator[Change]:
         # Where they go may be a secret, so only how many there are is told.
         more = len(after.alarms) != len(before.alarms)
         yield Change(what=f"alarms: {len(before.alarms)} -> {len(after.alarms)}" if more else "alarms changed")
+
+
+def _of_a_listener(before: Listener, after: Listener) -> Iterator[Change]:
+    """Which of its rules differ; what they say may be long, and a fixed answer private."""
+    if before == after:
+        return
+    where, found = f"listener {after.url}", []
+    if len(before.rules) != len(after.rules):
+        found.append(f"{len(before.rules)} rules -> {len(after.rules) or 'none'}")
+    else:
+        changed = [n for n, pair in enumerate(zip(before.rules, after.rules, strict=True), 1) if pair[0] != pair[1]]
+        found += [f"rule {number} differs" for number in changed[:5]]
+        found += [f"{len(changed) - 5} more rules differ"] if len(changed) > 5 else []
+    if before.default != after.default:
+        found.append("its default differs")
+    if before.certificates != after.certificates:
+        found.append("its certificates differ")
+    yield Change(what=f"{where}: {', '.join(found) or 'it differs'}")
 
 
 def _urls(listeners: tuple[Listener, ...]) -> str:

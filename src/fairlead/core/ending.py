@@ -1,5 +1,7 @@
 """How a terminating instance leaves: drained, let go by the balancer, told to stop, killed if it will not, cleared.
 
+One that fairlead does not run has left when the balancer has let go.
+
 In: one terminating instance, its service's delays, and now. Out: the next step, if it is time for one. The law: SIGTERM
 is sent only after the balancer has let go (a server cuts connections it has not answered when it stops), and only once.
 """
@@ -19,9 +21,11 @@ def next_step(
 ) -> tuple[Action | None, float | None]:
     """The action that is due, and the time (monotonic seconds) at which another will be, if time alone brings it."""
     record = instance.record
-    gone = instance.process is None or not instance.process.alive
+    gone = record.runs and (instance.process is None or not instance.process.alive)
     if record.deregistered_at is None:
         return _leave(instance, now, deregistration_delay, gone=gone, balancer_known=balancer_known)
+    if not record.runs:
+        return End(instance=record.id, outcome=Outcome(), reason=record.why), None
     if gone:
         outcome = (instance.process.outcome if instance.process else None) or Outcome()
         return End(instance=record.id, outcome=outcome, reason=record.why), None

@@ -161,6 +161,9 @@ def _size(wanted: StackRecord, declared: Service, sized: Service) -> SizeShown:
 
 def _release(wanted: StackRecord, service: str, since: Since | None) -> ReleaseShown:
     release = wanted.desired.releases.get(service)
+    declared = reconcile.service_of(wanted, service)
+    if wanted.wanted == "up" and declared is not None and not declared.runs:
+        return ReleaseShown(number=None, text="none: fairlead routes to its targets, and does not run them")
     if release is None or wanted.wanted == "down":
         return ReleaseShown(number=None, text="none: it is to have no instances")
     text = str(release.number)
@@ -230,7 +233,8 @@ def _shown(scene: Scene, instance: Instance) -> InstanceShown:
 def _clauses(scene: Scene, instance: Instance, health: TargetHealth) -> list[str]:
     """Why it is there, how it is, and what is to become of it."""
     record, target = instance.record, instance.target
-    clauses = [f"launched because: {record.cause}"] if record.cause else []
+    verb = "launched" if record.runs else "registered"
+    clauses = [f"{verb} because: {record.cause}"] if record.cause else []
     if health.reason and target is not None and record.state != "terminating":
         clauses.append(check_clause(scene.service.health_check, target.check))
     if instance.process is not None and instance.process.frozen:

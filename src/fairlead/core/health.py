@@ -13,7 +13,7 @@ from typing import Literal
 
 from fairlead.core.model import HealthCheck
 from fairlead.core.observed import Instance
-from fairlead.core.traffic import Check
+from fairlead.core.traffic import Check, TargetReport
 
 HealthState = Literal["initial", "healthy", "unhealthy", "draining", "unused", "unavailable"]
 
@@ -25,7 +25,11 @@ DESCRIPTIONS = {
     "Target.FailedHealthChecks": "Health checks failed",
     "Target.NotRegistered": "Target is not registered to the target group",
     "Target.DeregistrationInProgress": "Target deregistration is in progress",
+    "Target.HealthCheckDisabled": "Health checks are disabled",
 }
+
+
+_FIRST: tuple[HealthState, str] = ("initial", "Elb.InitialHealthChecking")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,11 @@ class TargetHealth:
     state: HealthState
     reason: str | None = None
     description: str | None = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests go there as they should: healthy, or without checks that could say otherwise."""
+        return self.state == "healthy" or self.reason == "Target.HealthCheckDisabled"
 
 
 def target_health(instance: Instance, check: HealthCheck, now: float, *, balancer_known: bool = True) -> TargetHealth:
@@ -55,12 +64,22 @@ def target_health(instance: Instance, check: HealthCheck, now: float, *, balance
         if not balancer_known:
             return _because("unavailable", "Elb.InternalError")
         return _because("initial", "Elb.RegistrationInProgress")
+    if not check.enabled:
+        known = target.mode == "in_service" and target.up
+        return _because("unavailable", "Target.HealthCheckDisabled") if known else _because(*_FIRST)
     if target.mode == "in_service" and target.up:
         return TargetHealth(state="healthy")
     just_passed = target.check is not None and target.check.passed
     if just_passed or (record.in_service_at is None and now - record.launched_at < first_checks(check)):
-        return _because("initial", "Elb.InitialHealthChecking")
+        return _because(*_FIRST)
     return failed_check(target.check)
+
+
+def is_down(target: TargetReport, was_down: bool) -> bool:
+    """Whether its checks have taken it out, and not yet brought it back. One that was not down before and has passed
+    its last check is on its way in: it was given back a moment ago."""
+    passed = target.check is not None and target.check.passed
+    return target.mode == "in_service" and not target.up and (was_down or not passed)
 
 
 def first_checks(check: HealthCheck) -> float:
@@ -85,13 +104,21 @@ def failed_check(check: Check | None) -> TargetHealth:
 
 def explain(check: HealthCheck, seen: Check | None) -> str:
     """One clause on the last check, with its code and duration: `GET /health answered 503 in 4 ms, not 200`."""
-    asked = f"GET {check.path}"
+    if not check.enabled:
+        return "its service has no health checks"
+    asked = {"TCP": "a connection", "GRPC": f"gRPC {check.path}"}.get(check.protocol, f"GET {check.path}")
+    if check.port is not None:
+        asked += f" (port {check.port})"
     if seen is None or seen.status == "INI":
         return f"{asked} was not asked yet"
     took = "" if seen.duration is None else f" in {seen.duration * 1000:.0f} ms"
     if seen.passed:
-        return f"{asked} answered {seen.code or 'as it should'}{took}"
+        how = "was accepted" if check.protocol == "TCP" else f"answered {seen.code or 'as it should'}"
+        return f"{asked} {how}{took}"
     match seen.status:
+        # HAProxy tells the HTTP status alone.
+        case "L7STS" if check.protocol == "GRPC" and seen.code == 200:
+            return f"{asked} answered{took} with a grpc-status that is not {check.matcher}"
         case "L7STS":
             return f"{asked} answered {seen.code}{took}, not {check.matcher}"
         case "L7TOUT":
@@ -99,7 +126,8 @@ def explain(check: HealthCheck, seen: Check | None) -> str:
         case "L4TOUT":
             return f"{asked} could not connect{took}: the program accepts no more connections"
         case "L4CON":
-            return f"{asked} could not connect: {seen.text or 'connection refused'}"
+            said = seen.text or "connection refused"
+            return f"{asked} failed: {said}" if check.protocol == "TCP" else f"{asked} could not connect: {said}"
     return f"{asked} failed{took}: {seen.text or seen.status}"
 
 

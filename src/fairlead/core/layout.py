@@ -53,6 +53,11 @@ class Layout:
         return f"{self.run}/haproxy"
 
     @property
+    def authority(self) -> str:
+        """The development CA, and what it issued; 0700."""
+        return f"{self.home}/ca"
+
+    @property
     def uv_cache(self) -> str:
         return f"{self.home}/cache/uv"
 

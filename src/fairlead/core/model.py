@@ -15,6 +15,13 @@ from typing import Literal
 class HealthCheck:
     """How the balancer asks a target whether it is well (aws-semantics B5)."""
 
+    enabled: bool = True
+    """False: requests go to every target whose program runs, whatever it answers."""
+    protocol: Literal["HTTP", "TCP", "GRPC"] = "HTTP"
+    """TCP: a connection that is accepted is enough; path, host and matcher mean nothing then. GRPC: of a target group
+    that speaks it."""
+    port: int | None = None
+    """Where to ask; None: where requests go (`traffic`)."""
     path: str = "/"
     host: str = "localhost"
     interval: float = 5.0
@@ -23,10 +30,39 @@ class HealthCheck:
     healthy_threshold: int = 2
     unhealthy_threshold: int = 2
     matcher: str = "200"
-    """Codes that pass: `200`, `200,302`, `200-299`."""
+    """Codes that pass: `200`, `200,302`, `200-299`. Of a target group with protocol GRPC they are gRPC's: `12`."""
     grace_period: float = 30.0
     """Seconds after a launch during which unhealthy does not yet mean replace."""
     replace_unhealthy: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stickiness:
+    """A client's requests go to the target that answered its first (aws-semantics B4)."""
+
+    cookie: str | None = None
+    """The app's cookie (`app_cookie`): a client sticks from the response that sets it. None: `lb_cookie`."""
+    duration: float = 86400.0
+    """Seconds; each response begins them anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetGroupAttributes:
+    """How requests of a service reach its targets (aws-semantics B2)."""
+
+    protocol: Literal["HTTP1", "HTTP2", "GRPC"] = "HTTP1"
+    """What targets speak; HTTP2 is h2c."""
+    algorithm: Literal["round_robin", "least_outstanding_requests", "weighted_random"] = "round_robin"
+    anomaly_mitigation: bool = False
+    """With weighted_random: targets that answer with errors get fewer requests."""
+    retry: Literal["safe_methods", "off"] = "safe_methods"
+    unsafe_methods: Literal["fresh_connection", "pooled"] = "fresh_connection"
+    connect_timeout: float = 0.1
+    """Seconds; also the longest pause before a retry."""
+    deregistration_delay: float = 30.0
+    slow_start: float = 0.0
+    """Seconds over which a new target's share of the requests grows; 0: it has all of it at once."""
+    stickiness: Stickiness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +88,20 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """`targets:`: addresses (`10.0.0.7:9000`, `[::1]:9000`) that fairlead routes to and checks, but does not run."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A program with its size, health check and deployment rules. `min = desired = max` for `instances: N`."""
 
     name: str
-    program: App | Command
+    program: App | Command | Targets
     source: str
-    """The folder that is copied into each release, absolute."""
+    """The folder that is copied into each release, absolute. Of `targets:` there is no release."""
     serves: bool = True
     """False (`port: none`): a worker. It has no address and no target group; healthy means running."""
     python: str | None = None
@@ -73,8 +116,7 @@ class Service:
     desired: int = 1
     maximum: int = 1
     health_check: HealthCheck = HealthCheck()
-    deregistration_delay: float = 30.0
-    retry: Literal["safe_methods", "off"] = "safe_methods"
+    target_group: TargetGroupAttributes = TargetGroupAttributes()
     stop_timeout: float = 30.0
     min_healthy: int = 100
     """Percent of desired, rounded up, that a deployment keeps in service."""
@@ -87,31 +129,136 @@ class Service:
     keep_releases: int = 5
     """Releases that stay on the disk, beside those that instances still run."""
 
+    @property
+    def runs(self) -> bool:
+        """Whether fairlead starts and stops its instances: all but those of `targets:`."""
+        return not isinstance(self.program, Targets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What a rule asks of a request: every field that is not empty must hold, and of its values one suffices.
+
+    `*` stands for any characters, `?` for one, except in methods and networks; a pattern must match the whole text
+    (aws-semantics A3). `core.rules` says exactly what holds."""
+
+    paths: tuple[str, ...] = ()
+    """Compared as they are written, without the query."""
+    hosts: tuple[str, ...] = ()
+    """Without the port and without regard to case."""
+    methods: tuple[str, ...] = ()
+    """Compared as they are written."""
+    headers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(name, values), both without regard to case; each of them is a condition of its own."""
+    queries: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(key, values), both patterns without regard to case, as sent (not decoded); a literal `*` or `?` has a backslash
+    before it; the key "" is any. Each of them is a condition of its own."""
+    source_ips: tuple[str, ...] = ()
+    """Networks (`10.0.0.0/8`) of which one holds the address that the connection came from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """The request goes to a service: (service, weight) each, chosen in proportion to the weights."""
+
+    weights: tuple[tuple[str, int], ...]
+    stickiness: float | None = None
+    """Seconds that a client stays with the service chosen for it (cookie AWSALBTG). None: each request chooses anew."""
+    kind: Literal["forward"] = "forward"
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """All that are named, also with weight 0."""
+        return tuple(name for name, _ in self.weights)
+
+    @property
+    def only(self) -> str | None:
+        """The service that gets every request, when there is one."""
+        chosen = [name for name, weight in self.weights if weight]
+        return chosen[0] if len(chosen) == 1 and self.stickiness is None else None
+
+
+def forward_to(service: str) -> Forward:
+    """All requests to one service."""
+    return Forward(weights=((service, 1),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """The client is sent elsewhere. None: that part stays as it is. `#{host}` and its kin as on an ALB (A4)."""
+
+    status: Literal[301, 302]
+    protocol: Literal["HTTP", "HTTPS", "#{protocol}"] | None = None
+    host: str | None = None
+    port: int | str | None = None
+    """A number, or `#{port}`."""
+    path: str | None = None
+    query: str | None = None
+    """Without its `?`; "" for none."""
+    kind: Literal["redirect"] = "redirect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Respond:
+    """The client gets a fixed answer."""
+
+    status: int
+    content_type: str = "text/plain"
+    body: str = ""
+    kind: Literal["respond"] = "respond"
+
+
+Action = Forward | Redirect | Respond
+
+
+def services_of(action: Action | None) -> tuple[str, ...]:
+    """The services that it names."""
+    return action.services if isinstance(action, Forward) else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a listener forwards elsewhere: a request whose path or host (exactly one of the two is given) matches.
+    """What happens to a request for which all conditions hold."""
 
-    `*` stands for any characters, `?` for one. Paths are compared as written, hosts without regard to case."""
+    when: Conditions
+    then: Action
 
-    forward: str
-    """The service that gets it."""
-    paths: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """PEM files of the user's, absolute: a certificate with its chain, and its private key."""
+
+    file: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What makes a listener reach one instance alone (`fairlead instance open`), whatever its health."""
+
+    service: str
+    instance: str
+    digest: str
+    """sha256 of the token that a request must show, hexadecimal: the token itself is never kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A port on which the balancer takes requests, and the services it forwards to."""
+    """A port on which the balancer takes requests, and what happens to them."""
 
     port: int
-    default: str | None
-    """The service that gets what no rule claims. None: every rule names hosts, and other hosts get 404, or another
+    default: Action | None
+    """What happens to a request that no rule claims. None: every rule names hosts, and other hosts get 404, or another
     stack's listener on the same port."""
     rules: tuple[Rule, ...] = ()
-    """In order; the first that matches is used."""
+    """In order; the first whose conditions all hold is used."""
     address: str = "127.0.0.1"
-    protocol: Literal["HTTP"] = "HTTP"
+    protocol: Literal["HTTP", "HTTPS"] = "HTTP"
+    certificates: tuple[Certificate, ...] | Literal["local"] | None = None
+    """Of HTTPS, chosen by the name that the client asks for (SNI), the first the default; `local`: one of the home's
+    development CA, for `localhost` and the hosts that the rules name."""
+    opening: Opening | None = None
+    """Never from the file."""
 
     @property
     def url(self) -> str:
@@ -119,13 +266,38 @@ class Listener:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.address, self.address)
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
-        return f"http://{host}" if self.port == 80 else f"http://{host}:{self.port}"
+        scheme, usual = ("https", 443) if self.protocol == "HTTPS" else ("http", 80)
+        return f"{scheme}://{host}" if self.port == usual else f"{scheme}://{host}:{self.port}"
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Of all rules, and the default."""
+        return (*(rule.then for rule in self.rules), *((self.default,) if self.default else ()))
 
     @property
     def services(self) -> tuple[str, ...]:
         """Every service it may forward to, each once, the default first."""
-        named = (*((self.default,) if self.default else ()), *(rule.forward for rule in self.rules))
-        return tuple(dict.fromkeys(named))
+        if self.opening is not None:
+            return (self.opening.service,)
+        actions = (self.default, *(rule.then for rule in self.rules))
+        return tuple(dict.fromkeys(name for action in actions for name in services_of(action)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadBalancerAttributes:
+    """What a stack asks of the balancer beside its listeners (aws-semantics A5, A6).
+
+    Where several stacks share a port, what holds before it is known whose a request is, is the longest time-out and the
+    strictest mode of all of them."""
+
+    idle_timeout: float = 60.0
+    """Seconds that client or target may be silent."""
+    client_keep_alive: float = 3600.0
+    """Seconds after which a client's connection is closed, behind the response that is under way."""
+    forwarded_for: Literal["append", "preserve", "remove"] = "append"
+    desync_mitigation: Literal["defensive", "monitor", "strictest"] = "defensive"
+    drop_invalid_headers: bool = False
+    preserve_host: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +337,7 @@ class Stack:
     engine: Literal["local"] = "local"
     services: tuple[Service, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    attributes: LoadBalancerAttributes = LoadBalancerAttributes()
     jobs: tuple[Job, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     zones: tuple[str, ...] = ("a",)
@@ -181,6 +354,16 @@ class Stack:
             if service.name == name:
                 return service
         raise KeyError(name)
+
+    @property
+    def certificate_files(self) -> tuple[str, ...]:
+        """Certificates and private keys of its listeners, absolute."""
+        given = [one for listener in self.listeners for one in listener.certificates or () if not isinstance(one, str)]
+        return tuple(path for one in given for path in (one.file, one.key))
+
+    def has(self, name: str) -> bool:
+        """Whether it declares a service of that name."""
+        return any(service.name == name for service in self.services)
 
     def place(self, key: str) -> str:
         """Where `key` stands in the file, or the nearest key above it that does, or ""."""

@@ -1,7 +1,7 @@
 """What is there, as one frozen snapshot: the only thing, beside what is wanted, that a decision sees.
 
 `State` is an instance's life cycle (the table is in `core/lifecycle.py`). Times are seconds of the monotonic clock of
-this boot; a record from another boot is of an instance that is gone.
+this boot; a record from another boot is of an instance that is gone, unless it is a target that fairlead does not run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,24 @@ from fairlead.core.runs import Due, Run
 from fairlead.core.traffic import MissingListener, Routing, TargetReport
 
 State = Literal["pending", "in_service", "terminating", "ended"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An instance that can be reached alone, on a port of its own (`fairlead instance open`)."""
+
+    port: int
+    digest: str
+    """sha256 of the token that requests must show, hexadecimal."""
+    boot: str
+    until: float
+    """Monotonic seconds of that boot."""
+    until_at: str = ""
+    """The same on the wall clock, ISO 8601 UTC; display only."""
+
+    def holds(self, boot: str, now: float) -> bool:
+        """Whether it has not ended at `now`, in monotonic seconds of `boot`."""
+        return self.boot == boot and now < self.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +70,17 @@ class InstanceRecord:
     """It ended, or was given up, before its first passed check and not because it was no longer wanted."""
     drained: bool = False
     """Taken out of the load balancer by hand (`instance drain`); it counts as capacity until it is returned."""
+    drained_at: float | None = None
+    """When, in seconds of `boot`: a deregistration delay later what still runs inside is ended."""
     protected: bool = False
     """Not chosen when the service shrinks (scale-in protection)."""
     condemned: str = ""
     """Why it is to be replaced, in words (`instance terminate`); it goes when another serves in its place."""
     at_once: bool = False
     """With `condemned`: it goes now, whoever serves in its place."""
+    runs: bool = True
+    """False: a target that fairlead routes to and does not run (`targets:`). It has no process and no release (0)."""
+    opened: Opened | None = None
 
     @property
     def serves(self) -> bool:

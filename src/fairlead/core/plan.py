@@ -34,6 +34,17 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enlist:
+    """Record a target that fairlead does not run, and register it as `initial`."""
+
+    service: str
+    instance: str
+    number: int
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """The intent is recorded, but the engine knows nothing of it: start the program now."""
 
@@ -77,6 +88,14 @@ class Retire:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
     """It is terminating, and the balancer still gives it requests (the daemon died in between): no new ones."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sever:
+    """It was drained by hand, and has had its deregistration delay: end what still runs inside. It stays."""
 
     instance: str
     reason: str
@@ -221,12 +240,14 @@ class Remove:
 Action = (
     Configure
     | Launch
+    | Enlist
     | Start
     | Register
     | Admit
     | MarkDown
     | Retire
     | Drain
+    | Sever
     | Deregister
     | Stop
     | Kill

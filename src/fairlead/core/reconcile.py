@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fairlead.core import capacity, ending, rollout, running, runs
+from fairlead.core import capacity, ending, external, rollout, running, runs
 from fairlead.core.capacity import Census
 from fairlead.core.desired import StackRecord
-from fairlead.core.model import Release, Service
+from fairlead.core.model import HealthCheck, Release, Service
 from fairlead.core.observed import Instance, Observed, StartHistory
 from fairlead.core.plan import (
     Action,
@@ -29,12 +29,13 @@ from fairlead.core.plan import (
     Remove,
     Restore,
     Retire,
+    Sever,
     Start,
     StartRun,
     Succeed,
 )
 from fairlead.core.processes import Outcome
-from fairlead.core.routing import routing_of
+from fairlead.core.routing import openings_of, routing_of
 
 DELAYS_OF_A_FORGOTTEN_SERVICE = (30.0, 30.0)
 """deregistration_delay and stop_timeout of instances whose service no revision holds any more: the defaults."""
@@ -44,9 +45,9 @@ WORKER_START = 1.0
 
 # Order of a plan: what stops harm first (mark down), then capacity (launch, admit), then what removes.
 _ORDER = (
-    "Configure", "MarkDown", "EndStranger", "Start", "Launch", "Register", "Admit", "Restore", "EndRun", "LaunchRun",
-    "SkipJob", "StartRun", "StopRun", "KillRun", "Condemn", "Retire", "Drain", "Deregister", "Stop", "Kill", "End",
-    "Succeed", "GiveUp", "Remove",
+    "Configure", "MarkDown", "EndStranger", "Start", "Launch", "Enlist", "Register", "Admit", "Restore", "EndRun",
+    "LaunchRun", "SkipJob", "StartRun", "StopRun", "KillRun", "Condemn", "Retire", "Drain", "Sever", "Deregister",
+    "Stop", "Kill", "End", "Succeed", "GiveUp", "Remove",
 )  # fmt: skip
 
 
@@ -62,21 +63,28 @@ def decide(wanted: StackRecord, observed: Observed, now: float) -> Plan:
     actions += ran
 
     serving = {instance.record.service for instance in observed.instances if instance.record.serves}
-    routing = routing_of(wanted, serving, observed.routing)
+    openings = openings_of((instance.record for instance in observed.instances), observed.boot, now)
+    routing = routing_of(wanted, serving, observed.routing, openings)
     if routing != observed.routing:
-        why = "the stack is down and empty" if routing is None else "listeners or target groups differ"
+        why = "the stack is down and empty" if routing is None else "listeners, rules or target groups differ"
         actions.append(Configure(routing=routing, reason=why))
     if routing is None and not observed.instances and not observed.strangers and not runs.live(observed.runs):
         return Plan(actions=(*actions, Remove(reason="nothing of it runs any more")))
 
     for instance in observed.instances:
         actions += _keep(wanted, instance, observed, now)
+        if instance.record.drained:
+            cut, wake = _sever(wanted, instance, observed, now)
+            actions += cut
+            wakes += [wake] if wake is not None else []
         if instance.record.state == "terminating":
             step, wake = _end(wanted, instance, observed, now)
             actions += [step] if step else []
             wakes += [wake] if wake is not None else []
-        elif not instance.record.serves and instance.record.state == "pending":
+        elif instance.record.state == "pending" and not _is_checked(wanted, instance):
             wakes.append(instance.record.launched_at + WORKER_START)
+        if (opened := instance.record.opened) is not None and opened.holds(observed.boot, now):
+            wakes.append(opened.until)
 
     # To end everything one needs to know nothing.
     if observed.balancer_known or wanted.wanted == "down":
@@ -89,6 +97,8 @@ def decide(wanted: StackRecord, observed: Observed, now: float) -> Plan:
 
 def is_gone(instance: Instance) -> bool:
     """Its process has ended, or it should have one and the engine knows of none."""
+    if not instance.record.runs:
+        return False
     if instance.process is None:
         return instance.record.state != "pending"
     return not instance.process.alive
@@ -118,19 +128,23 @@ def _keep(wanted: StackRecord, instance: Instance, observed: Observed, now: floa
         retire = Retire(instance=record.id, reason=why, failed_start=_failed_to_start(instance, observed))
         told = record.serves and observed.balancer_known
         return [MarkDown(instance=record.id, reason=why), retire] if told else [retire]
-    if instance.process is None:
+    if instance.process is None and record.runs:
         if wanted.wanted == "down":
             return []
         return [Start(instance=record.id, reason="its launch was recorded and did not happen")]
+    has_run = now - record.launched_at >= WORKER_START or _of_another_boot(instance, observed)
     if not record.serves:
-        if record.state == "pending" and now - record.launched_at >= WORKER_START:
+        if record.state == "pending" and has_run:
             return [Admit(instance=record.id, reason=f"it has run for {WORKER_START:g} s")]
         return []
-    return _keep_target(instance) if observed.balancer_known else []
+    if not observed.balancer_known:
+        return []
+    unchecked = not _check_of(wanted, record.service).enabled
+    return _keep_target(instance, admitted_at_once=unchecked and has_run)
 
 
-def _keep_target(instance: Instance) -> list[Action]:
-    """What the target of a living instance needs."""
+def _keep_target(instance: Instance, *, admitted_at_once: bool) -> list[Action]:
+    """What the target of a living instance needs. admitted_at_once: no check will ever tell."""
     record, target = instance.record, instance.target
     if target is None:
         return [Register(instance=record.id, reason="it runs, and the balancer lacks it")]
@@ -140,14 +154,46 @@ def _keep_target(instance: Instance) -> list[Action]:
         return [Drain(instance=record.id, reason="it was drained by hand, and still gets requests")]
     if target.mode == "draining":
         return [Restore(instance=record.id, reason="it was returned to the load balancer")]
-    if (target.mode == "initial" or record.state == "pending") and capacity.passing(instance):
-        return [Admit(instance=record.id, reason="it passed its first health check")]
+    if target.mode == "initial" or record.state == "pending":
+        if admitted_at_once:
+            return [Admit(instance=record.id, reason="its service has no health checks")]
+        if capacity.passing(instance):
+            return [Admit(instance=record.id, reason="it passed its first health check")]
     return []
+
+
+def _sever(
+    wanted: StackRecord, instance: Instance, observed: Observed, now: float
+) -> tuple[list[Action], float | None]:
+    """What becomes of requests, WebSockets and streams inside one that was drained by hand, and when."""
+    record, target = instance.record, instance.target
+    inside = target is not None and target.mode == "draining" and target.sessions
+    if not inside or record.state == "terminating" or record.drained_at is None or _of_another_boot(instance, observed):
+        return [], None
+    service = service_of(wanted, record.service)
+    delay = service.target_group.deregistration_delay if service else DELAYS_OF_A_FORGOTTEN_SERVICE[0]
+    due = record.drained_at + delay
+    if now < due:
+        return [], due
+    return [Sever(instance=record.id, reason=f"its deregistration delay of {delay:g} s is over")], None
+
+
+def _check_of(wanted: StackRecord, name: str) -> HealthCheck:
+    """The service's health check; the default one when nobody knows it any more."""
+    service = service_of(wanted, name)
+    return service.health_check if service else HealthCheck()
+
+
+def _is_checked(wanted: StackRecord, instance: Instance) -> bool:
+    """Whether a health check tells when it may be admitted."""
+    return instance.record.serves and _check_of(wanted, instance.record.service).enabled
 
 
 def _end(wanted: StackRecord, instance: Instance, observed: Observed, now: float) -> tuple[Action | None, float | None]:
     service = service_of(wanted, instance.record.service)
-    delay, stop = (service.deregistration_delay, service.stop_timeout) if service else DELAYS_OF_A_FORGOTTEN_SERVICE
+    delay, stop = DELAYS_OF_A_FORGOTTEN_SERVICE
+    if service:
+        delay, stop = service.target_group.deregistration_delay, service.stop_timeout
     return ending.next_step(
         instance, now, deregistration_delay=delay, stop_timeout=stop, balancer_known=observed.balancer_known
     )
@@ -177,6 +223,8 @@ class _Scene:
 def _scenes(wanted: StackRecord, by_service: dict[str, list[Instance]], now: float) -> dict[str, _Scene]:
     scenes = {}
     for declared in wanted.desired.stack.services if wanted.wanted == "up" else ():
+        if not declared.runs:
+            continue
         service, name = wanted.sized(declared), declared.name
         release, below = wanted.desired.releases[name], wanted.desired.replaced_below.get(name, 0)
         mine = tuple(instance for instance in by_service.get(name, ()) if instance.record.state != "terminating")
@@ -226,7 +274,13 @@ def _size_all(
             actions += condemned
             wakes += limits
         done = done and rollout.reached(service, census)
-    for name in by_service.keys() - scenes.keys():
+    routed = {} if wanted.wanted == "down" else {one.name: one for one in wanted.desired.stack.services if not one.runs}
+    for name, service in routed.items():
+        listed, wake = external.decide(service, by_service.get(name, ()), numbers.get(name, 1), observed.boot, now)
+        actions += listed
+        done = done and not listed and wake is None
+        wakes += [wake] if wake is not None else []
+    for name in by_service.keys() - scenes.keys() - routed.keys():
         for instance in by_service[name]:
             if instance.record.state != "terminating" and not is_gone(instance):
                 done = False
@@ -242,7 +296,8 @@ def waits_for(scene: _Scene, scenes: Mapping[str, _Scene]) -> tuple[str, ...]:
     instance is replaced whatever the others do."""
     if scene.has_begun:
         return ()
-    return tuple(name for name in scene.service.after if not scenes[name].is_ready)
+    # One that fairlead does not run is not waited for: it would never start it.
+    return tuple(name for name in scene.service.after if name in scenes and not scenes[name].is_ready)
 
 
 def _hold(

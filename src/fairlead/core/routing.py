@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from fairlead.core.desired import StackRecord
-from fairlead.core.model import HealthCheck, Listener, Rule, Service
+from fairlead.core.model import Forward, HealthCheck, Listener, Opening, Service, services_of
+from fairlead.core.observed import InstanceRecord
+from fairlead.core.rules import Request, action_for
 from fairlead.core.traffic import MissingListener, Routing, TargetGroup
 
 
-def routing_of(wanted: StackRecord, occupied: Collection[str], configured: Routing | None) -> Routing | None:
+def routing_of(
+    wanted: StackRecord, occupied: Collection[str], configured: Routing | None, openings: tuple[Listener, ...] = ()
+) -> Routing | None:
     """The routing of `wanted`, or None when the stack is down and empty.
 
     occupied: the services that have instances which take requests. One of them may have left the file: its group stays,
-    as configured, until its last instance is gone, so that requests inside it can finish."""
+    as configured, until its last instance is gone, so that requests inside it can finish.
+    openings: listeners that reach one instance each."""
     if wanted.wanted == "down" and not occupied:
         return None
     stack = wanted.desired.stack
@@ -23,7 +27,24 @@ def routing_of(wanted: StackRecord, occupied: Collection[str], configured: Routi
     for name in sorted(set(occupied) - set(groups)):
         groups[name] = before.get(name, TargetGroup(name=name, health_check=HealthCheck()))
     return Routing(
-        stack=stack.name, listeners=stack.listeners, groups=tuple(groups.values()), check_token=wanted.check_token
+        stack=stack.name,
+        listeners=(*stack.listeners, *openings),
+        groups=tuple(groups.values()),
+        check_token=wanted.check_token,
+        attributes=stack.attributes,
+    )
+
+
+def openings_of(records: Iterable[InstanceRecord], boot: str, now: float) -> tuple[Listener, ...]:
+    """A listener for each instance that can be reached alone at `now` (monotonic seconds of `boot`)."""
+    return tuple(
+        Listener(
+            port=one.opened.port,
+            default=None,
+            opening=Opening(service=one.service, instance=one.id, digest=one.opened.digest),
+        )
+        for one in records
+        if one.opened is not None and one.state != "ended" and one.opened.holds(boot, now)
     )
 
 
@@ -50,40 +71,18 @@ def unheard(wanted: StackRecord, configured: Routing | None, refused: str) -> tu
 
 def group_of(service: Service) -> TargetGroup:
     """The service as the balancer needs to know it."""
-    return TargetGroup(
-        name=service.name,
-        health_check=service.health_check,
-        retry=service.retry,
-        deregistration_delay=service.deregistration_delay,
-    )
+    return TargetGroup(name=service.name, health_check=service.health_check, attributes=service.target_group)
 
 
-def service_for(listener: Listener, host: str, path: str) -> str | None:
-    """Who gets a request for `host` (without a port) and `path` (without a query); None: nobody."""
-    for rule in listener.rules:
-        if _claims(rule, host, path):
-            return rule.forward
-    return listener.default
-
-
-def way_to(listener: Listener, service: Service) -> tuple[str, str] | None:
-    """(host, path) of a request that `listener` forwards to `service` and that asks what its health check asks: the
+def way_to(listener: Listener, service: Service) -> Request | None:
+    """A GET that `listener` forwards to `service` and to no other, and that asks what its health check asks: for the
     check's own host, or one that a rule names. None: the rules let none through."""
     check = service.health_check
-    named = (host for rule in listener.rules if rule.forward == service.name for host in rule.hosts)
+    path, _, query = check.path.partition("?")
+    named = (host for rule in listener.rules if service.name in services_of(rule.then) for host in rule.when.hosts)
     for host in (check.host, *(host for host in named if not set(host) & set("*?"))):
-        if service_for(listener, host, check.path.partition("?")[0]) == service.name:
-            return host, check.path
+        request = Request(host=host, path=path, query=query)
+        action = action_for(listener, request)
+        if isinstance(action, Forward) and action.only == service.name:
+            return request
     return None
-
-
-def _claims(rule: Rule, host: str, path: str) -> bool:
-    if rule.hosts:
-        return any(_matches(pattern.lower(), host.lower()) for pattern in rule.hosts)
-    return any(_matches(pattern, path) for pattern in rule.paths)
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """`*`: any characters, `?`: one, as on an ALB."""
-    parts = ({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
-    return re.fullmatch("".join(parts), text, re.DOTALL) is not None

@@ -31,7 +31,7 @@ class Scene:
 
     @property
     def stays(self) -> bool:
-        return self.wanted.wanted == "up" and self.service.name in self.wanted.desired.releases
+        return self.wanted.wanted == "up" and self.wanted.desired.stack.has(self.service.name)
 
     def health(self, instance: Instance) -> TargetHealth:
         known = self.observed.balancer_known
@@ -45,7 +45,7 @@ class Scene:
     def is_healthy(self, instance: Instance) -> bool:
         if instance.record.state != "in_service" or reconcile.is_gone(instance):
             return False
-        return self.health(instance).state == "healthy"
+        return self.health(instance).serves
 
     @property
     def healthy(self) -> tuple[Instance, ...]:

@@ -24,12 +24,14 @@ from fairlead.core.plan import (
 
 _VERBS = {
     "Launch": "launch",
+    "Enlist": "list",
     "Start": "start",
     "Register": "register",
     "Admit": "let requests in to",
     "MarkDown": "mark down",
     "Retire": "take out",
     "Drain": "send no new request to",
+    "Sever": "end what runs inside",
     "Deregister": "let go of",
     "Stop": "send SIGTERM to",
     "Kill": "send SIGKILL to",

@@ -7,10 +7,10 @@ A *target* is one instance in a group. It comes and goes at run time, without a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from fairlead.core.model import HealthCheck, Listener
+from fairlead.core.model import HealthCheck, Listener, LoadBalancerAttributes, TargetGroupAttributes
 
 Mode = Literal["initial", "in_service", "draining"]
 """What the daemon wants of a target: `initial` gets no request until its first passed check; `in_service` gets requests
@@ -23,19 +23,20 @@ class TargetGroup:
 
     name: str
     health_check: HealthCheck
-    retry: Literal["safe_methods", "off"] = "safe_methods"
-    deregistration_delay: float = 30.0
+    attributes: TargetGroupAttributes = field(default_factory=TargetGroupAttributes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """One stack's part of the configuration. `Listener.default` names a service of this stack."""
+    """One stack's part of the configuration. Actions of its listeners name services of this stack; a listener with an
+    `opening` has neither default nor rules."""
 
     stack: str
     listeners: tuple[Listener, ...]
     groups: tuple[TargetGroup, ...]
     check_token: str
     """Requests whose `X-Fairlead-Check` header equals it get `X-Fairlead-Instance: ID` in the response."""
+    attributes: LoadBalancerAttributes = field(default_factory=LoadBalancerAttributes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +84,15 @@ class TargetReport:
     id: str
     mode: Mode
     up: bool
-    """Whether it is in rotation by its checks (also while one of `unhealthy_threshold` has failed)."""
+    """Whether it is in rotation by its checks (also while one of `unhealthy_threshold` has failed); without checks:
+    whether it is in rotation."""
     check: Check | None
     """None before the first check has finished."""
     sessions: int
     """Requests, WebSockets and streams running inside it, all methods together."""
+    anomalous: bool | None = None
+    """Whether it answers with more errors than the others, so that it gets fewer requests; None: nobody looks
+    (`anomaly_mitigation` is off)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,23 @@ class MissingListener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateReport:
+    """A certificate that a listener of a stack shows."""
+
+    stack: str
+    address: str
+    port: int
+    names: tuple[str, ...]
+    """Hosts that it is for."""
+    expires_at: str
+    """ISO 8601 UTC."""
+    file: str
+    """Where it came from; "" for one of the development CA."""
+    problem: str = ""
+    """Why what lies there now was not taken over (the one before it goes on), or what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BalancerReport:
     """One snapshot. `known` is False while no node answers: then the targets are unknown, which is not 'none'."""
 
@@ -122,3 +144,4 @@ class BalancerReport:
     requests: int | None = None
     """Requests that came through all listeners since the node's start; checks do not count. None: unknown."""
     missing: tuple[MissingListener, ...] = ()
+    certificates: tuple[CertificateReport, ...] = ()

@@ -1,12 +1,14 @@
 """Does the balancer share requests fairly? The judging (pure) and the doing of `fairlead check`.
 
 The acceptance test of a round-robin balancer: N requests one after another, counted by the instance that answered, and
-one request to every listener. In comes the daemon's description of a stack, before and after; out goes a `Verdict` with
-its reasons in words. Requests carry the stack's check token, so the balancer names the instance in its answer and any
-app can be checked.
+one request to every listener. In comes the daemon's description of a stack, before and after, and its status; out goes
+a `Verdict` with its reasons in words. Requests carry the stack's check token, so the balancer names the instance in its
+answer and any app can be checked. A listener that sends the health check's request to no service alone (it redirects,
+it has weights) is asked once for `/`, and every answer will do; a service that no such request reaches is named.
 
 The law: on a quiet stack the counts are exact (they differ by one at most when N does not divide). With other traffic
-in between, which the balancer's own request counter shows, each count lies within 4 standard deviations of its share.
+in between, which the balancer's own request counter shows, and where the balancer chooses by chance
+(`weighted_random`), each count lies within 4 standard deviations of its share.
 `cli/check.py` calls it.
 """
 
@@ -14,11 +16,15 @@ from __future__ import annotations
 
 import http.client
 import math
+import socket
+import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from fairlead.drill.tls import anchors_in, server_name, trusting
 
 TOKEN_HEADER = "X-Fairlead-Check"  # noqa: S105 (a name)
 INSTANCE_HEADER = "X-Fairlead-Instance"
@@ -44,15 +50,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """One listener. `how` is `exact`, `spread` (others asked too) or `reached` (asked once, not counted)."""
+    """One listener. `how` is `exact`, `spread` (by chance, or others asked too) or `reached` (asked, not counted)."""
 
     url: str
     service: str
+    """"" when no service alone gets what was asked."""
     requests: int
     counts: Mapping[str, int]
     how: str
     reasons: tuple[str, ...]
     """Why it does not hold; empty when it does."""
+    answered: int | None = None
+    """The code of a listener without a service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,8 @@ class Verdict:
     listeners: tuple[Judgement, ...]
     reasons: tuple[str, ...] = field(default=())
     """Why the check as a whole does not hold, beside the listeners' own reasons."""
+    not_asked: tuple[str, ...] = field(default=())
+    """Services that no request of the check can be sure to reach."""
 
     @property
     def holds(self) -> bool:
@@ -78,10 +89,12 @@ class Verdict:
             "reasons": list(self.reasons),
             "other_requests": self.others,
             "seconds": round(self.seconds, 3),
+            "not_asked": list(self.not_asked),
             "listeners": [
                 {
                     "url": listener.url,
-                    "service": listener.service,
+                    "service": listener.service or None,
+                    "answered": listener.answered,
                     "requests": listener.requests,
                     "counts": dict(listener.counts),
                     "judged": listener.how,
@@ -122,13 +135,14 @@ def judge(listener: Mapping[str, Any], answers: list[Answer], others: int | None
     reasons = _faults(listener, answers)
     how = "reached"
     if len(answers) > 1 and instances:
-        how = "exact"
-        uneven = _uneven(counts, len(answers), len(instances), quiet=True)
+        by_chance = listener.get("algorithm") == "weighted_random"
+        how = "spread" if by_chance else "exact"
+        uneven = _uneven(counts, len(answers), len(instances), quiet=not by_chance)
         if uneven and others != 0:
             how = "spread"
             uneven = _uneven(counts, len(answers), len(instances), quiet=False)
         if not reasons:
-            reasons += uneven
+            reasons += uneven + (_slow_start(listener) if uneven else [])
     return Judgement(
         url=listener["url"],
         service=listener["service"],
@@ -137,6 +151,12 @@ def judge(listener: Mapping[str, Any], answers: list[Answer], others: int | None
         how=how,
         reasons=tuple(reasons),
     )
+
+
+def _slow_start(listener: Mapping[str, Any]) -> list[str]:
+    """What may explain uneven shares, where the service asks for it."""
+    length = listener.get("slow_start") or 0
+    return [f"{listener['service']} has a slow start: a new instance gets fewer for {length:g} s"] if length else []
 
 
 def _uneven(counts: Mapping[str, int], requests: int, instances: int, *, quiet: bool) -> list[str]:
@@ -169,7 +189,8 @@ def _faults(listener: Mapping[str, Any], answers: list[Answer]) -> list[str]:
             continue
         kinds[kind] = kinds.get(kind, 0) + 1
     missing = listener["desired"] - len(listener["instances"])
-    short = [f"{missing} of the {listener['desired']} desired instances of {service} are not in service"]
+    verb = "is" if missing == 1 else "are"
+    short = [f"{missing} of the {listener['desired']} desired instances of {service} {verb} not in service"]
     return [
         *(short if missing > 0 else ()),
         *(f"{kind} ({number} of {len(answers)} requests)" for kind, number in kinds.items()),
@@ -199,33 +220,70 @@ def changed_between(before: Description, after: Description) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def ask(listener: Mapping[str, Any], token: str) -> Answer:
-    """One GET of the service's health check path through a listener, on a connection of its own."""
+Ask = Callable[[Mapping[str, Any], str], Answer]
+
+
+def asking(*anchors: str) -> Ask:
+    """`ask`, trusting those PEM files and the listeners' own certificates beside what the machine trusts."""
+    contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
+
+    def ask_trusting(listener: Mapping[str, Any], token: str) -> Answer:
+        trusted = (*anchors, *anchors_in(listener.get("certificates", ())))
+        if trusted not in contexts and listener["url"].startswith("https:"):
+            contexts[trusted] = trusting(*trusted)
+        return ask(listener, token, contexts.get(trusted))
+
+    return ask_trusting
+
+
+def ask(listener: Mapping[str, Any], token: str, tls: ssl.SSLContext | None = None) -> Answer:
+    """One GET of the service's health check path through a listener, on a connection of its own. tls: of HTTPS ones."""
     place = urlsplit(listener["url"])
     headers = {TOKEN_HEADER: token, "User-Agent": "fairlead-check", "Connection": "close"}
     if listener["host"]:
         headers["Host"] = listener["host"]
-    connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=PATIENCE)
+    port = place.port or (80 if place.scheme == "http" else 443)
+    connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", port, timeout=PATIENCE)
     try:
+        if place.scheme == "https":
+            connection.sock = _encrypted(listener, place, port, tls or trusting())
         connection.request("GET", listener["path"], headers=headers)
         response = connection.getresponse()
         response.read()
         return Answer(instance=response.headers.get(INSTANCE_HEADER, ""), code=response.status)
     except TimeoutError:
         return Answer(failure=f"no answer within {PATIENCE:g} s")
+    except ssl.SSLCertVerificationError as error:
+        return Answer(failure=f"its certificate does not hold: {error.verify_message}")
     except (OSError, http.client.HTTPException) as error:
         return Answer(failure=f"no answer: {getattr(error, 'strerror', None) or error or type(error).__name__}")
     finally:
         connection.close()
 
 
+def _encrypted(listener: Mapping[str, Any], place: SplitResult, port: int, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    """A verified connection, by the name that the request is for where the listener has a certificate for it."""
+    address = place.hostname or "127.0.0.1"
+    host = urlsplit(f"//{listener['host']}").hostname or address
+    name = server_name(host, listener.get("certificates", ()))
+    plain = socket.create_connection((address, port), timeout=PATIENCE)
+    try:
+        return tls.wrap_socket(plain, server_hostname=name)
+    except BaseException:
+        plain.close()
+        raise
+
+
 def check(
     describe: Callable[[], Description],
     requests: int,
     *,
-    ask: Callable[[Mapping[str, Any], str], Answer] = ask,
+    ask: Ask = ask,
+    shown: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """Do the check: `requests` to one listener of each service, one to every other; then judge. Blocks meanwhile."""
+    """Do the check: `requests` to one listener of each service, one to every other; then judge. Blocks meanwhile.
+
+    shown: the stack in the contract of `status --json`, for the listeners and services that `describe` leaves out."""
     before = describe()
     began = time.monotonic()
     counted: set[str] = set()
@@ -239,13 +297,50 @@ def check(
             if answers[-1].failure:
                 break
         asked.append((listener, answers))
-    seconds = time.monotonic() - began
     after = describe()
-    others = others_between(before, after, sum(len(answers) for _, answers in asked))
+    # After the counting: these are no requests of the services that were counted.
+    others = [_reached(listener, ask(listener, before["token"])) for listener in _left_out(before, shown or {})]
+    listeners = (*(judge(one, answers, _others(before, after, asked)) for one, answers in asked), *others)
     return Verdict(
         stack=before["stack"],
-        others=others,
-        seconds=seconds,
-        listeners=tuple(judge(listener, answers, others) for listener, answers in asked),
-        reasons=tuple(changed_between(before, after) if before["listeners"] else ["the stack has no listener"]),
+        others=_others(before, after, asked),
+        seconds=time.monotonic() - began,
+        listeners=listeners,
+        reasons=tuple(changed_between(before, after) if listeners else ["the stack has no listener"]),
+        not_asked=tuple(_not_asked(before, shown or {})),
     )
+
+
+def _others(before: Description, after: Description, asked: list[tuple[Mapping[str, Any], list[Answer]]]) -> int | None:
+    return others_between(before, after, sum(len(answers) for _, answers in asked))
+
+
+def _left_out(described: Description, shown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The listeners of the stack that are not described, so that they can be asked."""
+    urls = {listener["url"] for listener in described["listeners"]}
+    return [
+        {"url": one["url"], "host": "", "path": "/", "certificates": one.get("certificates") or ()}
+        for one in shown.get("listeners", ())
+        if one["url"] not in urls
+    ]
+
+
+def _reached(listener: Mapping[str, Any], answer: Answer) -> Judgement:
+    """That it answers is all that can be asked of it."""
+    return Judgement(
+        url=listener["url"],
+        service="",
+        requests=1,
+        counts={},
+        how="reached",
+        reasons=(answer.failure,) if answer.failure else (),
+        answered=answer.code,
+    )
+
+
+def _not_asked(described: Description, shown: Mapping[str, Any]) -> Iterator[str]:
+    known = {listener["service"] for listener in described["listeners"]}
+    for service in shown.get("services", ()):
+        # One of size 0 is on its way out of the stack.
+        if service.get("serves", True) and service["desired"] and service["name"] not in known:
+            yield service["name"]

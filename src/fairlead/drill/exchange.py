@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ssl
 from typing import TYPE_CHECKING
 
 import httptools
@@ -130,5 +131,9 @@ def kind_of(error: Exception, where: str) -> str:
         return "refused"
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return f"reset {where}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"a certificate that does not hold: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS error {error.reason or type(error).__name__} {where}"
     code = getattr(error, "errno", None)
     return f"{errno.errorcode.get(code or 0, type(error).__name__)} {where}"

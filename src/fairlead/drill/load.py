@@ -9,6 +9,7 @@ counted too; nothing is ever sent twice. Stories, drills and benchmarks call it,
 from __future__ import annotations
 
 import asyncio
+import ssl
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ from fairlead.errors import UsageError
 
 Body = bytes | Callable[[int], bytes]
 """What to send, or how to make it from the request's number (0, 1, 2 ...): with a unique id, say."""
+
+SHUTDOWN_PATIENCE = 1.0
+"""Seconds in which a server must take leave of a TLS connection."""
 
 KEPT_FAILURES = 1000
 """Failures whose moment is kept; beyond that they are only counted."""
@@ -40,11 +44,14 @@ async def run(
     on_result: Callable[[Result], None] | None = None,
     token: str | None = None,
     max_open: int = 512,
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "",
 ) -> Report:
     """Send `rate` requests a second for `duration` seconds, wait for the last to end, and report. See `Load`."""
     load = Load(
         url, rate=rate, method=method, headers=headers, body=body, connections=connections, timeout=timeout,
         on_result=on_result, token=token, max_open=max_open, limit=round(rate * duration),
+        tls=tls, server_name=server_name,
     )  # fmt: skip
     async with load:
         await load.finished()
@@ -54,10 +61,12 @@ async def run(
 class Load:
     """A constant load while the `async with` block lasts; `report()` at any time, complete after the block.
 
-    url: `http://HOST:PORT/PATH`. rate: requests a second. connections: `new`: one for each request, closed after it;
-    `keep_alive`: idle ones are used again. timeout: seconds after the due moment at which a request counts as lost.
-    on_result: called in the loop for each request as it ends; neither it nor `body` may raise. token: the stack's check
-    token, to count by instance. max_open: connections at once. limit: requests to send; None: until the block ends.
+    url: `http://HOST:PORT/PATH`, or `https:` with `tls`. rate: requests a second. connections: `new`: one for each
+    request, closed after it; `keep_alive`: idle ones are used again. timeout: seconds after the due moment at which a
+    request counts as lost. on_result: called in the loop for each request as it ends; neither it nor `body` may raise.
+    token: the stack's check token, to count by instance. max_open: connections at once. limit: requests to send; None:
+    until the block ends. tls: what is trusted (`drill.tls.trusting`); HTTP/1.1 is spoken. server_name: asked for and
+    verified instead of HOST.
     """
 
     def __init__(
@@ -74,14 +83,16 @@ class Load:
         token: str | None = None,
         max_open: int = 512,
         limit: int | None = None,
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
     ) -> None:
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or rate <= 0:
-            raise UsageError(
-                f"no load can be sent to {url}", f"at {rate} requests/s", "Give an http:// URL and a rate."
-            )
+        if parts.scheme != ("https" if tls else "http") or not parts.hostname or rate <= 0:
+            wanted = "an https:// URL, since a TLS context is given," if tls else "an http:// URL"
+            raise UsageError(f"no load can be sent to {url}", f"at {rate} requests/s", f"Give {wanted} and a rate.")
         self.method, self.keep_alive, self.timeout = method, connections == "keep_alive", timeout
-        self._host, self._port = parts.hostname, parts.port or 80
+        self._host, self._port = parts.hostname, parts.port or (443 if tls else 80)
+        self._tls, self._server_name = tls, (server_name or parts.hostname) if tls else None
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         extra = {"x-fairlead-check": token} if token else {}
         if not self.keep_alive:
@@ -179,7 +190,10 @@ class Load:
 
     async def _connect(self, request: Request, connection: Connection) -> None:
         try:
-            await self._loop.create_connection(lambda: connection, self._host, self._port)
+            await self._loop.create_connection(
+                lambda: connection, self._host, self._port, ssl=self._tls, server_hostname=self._server_name,
+                ssl_shutdown_timeout=SHUTDOWN_PATIENCE if self._tls else None,
+            )  # fmt: skip
         except OSError as error:
             request.connecting = None
             request.end(error=kind_of(error, "while connecting"))

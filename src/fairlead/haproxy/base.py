@@ -11,7 +11,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fairlead.core.model import Listener
+from fairlead.core.pem import Pem as Pem
 from fairlead.core.traffic import BalancerReport, Routing, Target, Traffic
+
+
+class Certificates(Protocol):
+    """Where the balancer gets the certificates of HTTPS listeners from."""
+
+    def of(self, listener: Listener) -> tuple[Pem, ...]:
+        """Those of `listener`, as they are now, the first the default: read again when their files have changed, issued
+        again when one of the development CA is about to expire; cheap when nothing has. CertificateError says which
+        file is wrong, and how."""
+        ...
 
 
 class Balancer(Protocol):
@@ -26,8 +37,13 @@ class Balancer(Protocol):
 
     async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
         """Bind the ports that nobody here has yet (without accepting). PortInUse says who has one, or who claims
-        the same of it (a default, a host: stacks may share a port that hosts tell apart); then nothing new is held.
-        Called before anything is built; `configure` takes over, or gives back what it leaves out."""
+        the same of it (a default, a host: stacks may share a port that hosts tell apart); CertificateError which
+        certificate cannot be used. Then nothing new is held. Called before anything is built; `configure` takes over,
+        or gives back what it leaves out."""
+        ...
+
+    async def vet(self, stack: str, listeners: tuple[Listener, ...]) -> None:
+        """What `reserve` would refuse, and nothing is held; a port that another program has shows only there."""
         ...
 
     async def configure(self, stack: str, routing: Routing | None) -> None:
@@ -55,6 +71,11 @@ class Balancer(Protocol):
     async def restore(self, group: str, target: str) -> None:
         """The opposite of `drain`: a draining target gets requests again as soon as its checks pass, without having to
         be admitted again. One that does not drain is left as it is."""
+        ...
+
+    async def sever(self, group: str, target: str) -> None:
+        """End what still runs inside a draining target, which stays. A GET whose answer has not begun goes to another
+        one."""
         ...
 
     async def deregister(self, group: str, target: str) -> None:

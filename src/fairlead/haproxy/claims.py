@@ -3,9 +3,9 @@
 In: the listeners of each stack, as they are reserved and configured. Out: who has an endpoint, or a refusal that names
 both stacks and what both claim.
 
-The law: of the stacks on one endpoint one at most has a default, and no host pattern belongs to two; so every request
-has one owner (`frontends`). A claim that was only reserved counts like one that is configured. The real balancer and
-the fake both keep it with this.
+The law: the stacks on one endpoint speak one protocol, one of them at most has a default, and no host pattern belongs
+to two; so every request has one owner (`owners`). The port that opens one instance is nobody else's. A claim that was
+only reserved counts like one that is configured. The real balancer and the fake both keep it with this.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def endpoint_of(listener: Listener) -> Endpoint:
 
 def hosts_of(listener: Listener) -> tuple[str, ...]:
     """Every host pattern of its rules, as it is compared, each once."""
-    return tuple(dict.fromkeys(words.host_pattern(host) for rule in listener.rules for host in rule.hosts))
+    return tuple(dict.fromkeys(words.host_pattern(host) for rule in listener.rules for host in rule.when.hosts))
 
 
 class Claims:
@@ -106,6 +106,17 @@ def _overlap(one: str, other: str) -> bool:
 
 def _refuse_shared(stack: str, listener: Listener, other: str, listeners: tuple[Listener, ...]) -> None:
     what = f"port {listener.port} on {endpoint_of(listener)[0]} is taken"
+    for opener, beside, its in ((stack, other, (listener,)), (other, stack, listeners)):
+        if any(one.opening is not None for one in its):
+            why = f"stack {opener} opens one of its instances there, and stack {beside} cannot have it as well"
+            raise PortInUse(what, why, "choose another port")
+    protocols = {one.protocol for one in listeners}
+    if protocols != {listener.protocol}:
+        raise PortInUse(
+            what, f"stack {other} speaks {' and '.join(sorted(protocols))} there, and stack {stack} would speak"
+            f" {listener.protocol}",
+            f"give both the same protocol, choose another port, or run: fairlead down {other}",
+        )  # fmt: skip
     apart = "leave out `default` in one of them and give each of its rules a `host`"
     if listener.default is not None and any(one.default is not None for one in listeners):
         raise PortInUse(

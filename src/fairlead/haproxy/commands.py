@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 
+from fairlead.core.anomalies import Tally
 from fairlead.core.traffic import Check
 from fairlead.errors import BalancerError
 from fairlead.haproxy import words
@@ -34,10 +36,19 @@ SHOW_STAT = "show stat -1 5 -1"
 
 SHOW_STATE = "show servers state"
 SHOW_INFO = "show info"
+SHOW_SESSIONS = "show sess"
+"""All that runs inside a process, one a line."""
+
+_SESSION = re.compile(r"(0x[0-9a-f]+): .* be=(\S+) srv=(\S+) ")
+
+NOTHING = Tally()
 
 _MAINTAINED = 0x01 | 0x02 | 0x20 | 0x40
 _CLOSED = _MAINTAINED | 0x08 | 0x10
-"""Bits of srv_admin_state by which a server gets no new request. Not 0x04: it only recalls `disabled` in the file."""
+"""Bits of srv_admin_state by which a server gets no new request."""
+
+_RECALL = 0x04
+"""Another bit: the server was `disabled` in the file that its process was started on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,8 @@ class ServerState:
 @dataclass(frozen=True, slots=True)
 class Row:
     """One frontend or server of `show stat`. requests: a frontend's total. check: None while none has finished;
-    `checking`: one runs now, and `check` lacks code and duration of the one before."""
+    `checking`: one runs now, and `check` lacks code and duration of the one before. throttle: percent of its weight
+    while a slow start lasts. tally: what came of a server's requests so far."""
 
     proxy: str
     name: str
@@ -79,6 +91,8 @@ class Row:
     requests: int
     check: Check | None
     checking: bool
+    throttle: int | None = None
+    tally: Tally = NOTHING
 
     @property
     def usable(self) -> bool:
@@ -101,9 +115,20 @@ def command(kind: str, backend: str, server: str, **fields: str) -> Command:
     return Command(template.format(server=server_name(backend, server), **fields), expected)
 
 
+def end_session(session: str) -> Command:
+    """End one of those that `parse_sessions` gives."""
+    return Command(f"shutdown session {session}", "")
+
+
+def parse_sessions(answer: str) -> list[tuple[str, str, str]]:
+    """(session, backend, server) of each that has a server."""
+    found = (_SESSION.match(line) for line in answer.splitlines())
+    return [(one[1], one[2], one[3]) for one in found if one and one[3] != "<none>"]
+
+
 _READ = {
     "pxname", "svname", "status", "scur", "req_tot", "check_status", "check_code", "check_duration", "last_chk",
-    "check_desc",
+    "check_desc", "throttle", "stot", "hrsp_5xx", "econ", "eresp",
 }  # fmt: skip
 """The columns that `_row` reads."""
 
@@ -129,7 +154,16 @@ def _row(fields: dict[str, str]) -> Row:
         requests=int(fields.get("req_tot") or 0),
         check=_check(status.removeprefix("* "), fields),
         checking=checking,
+        throttle=int(fields["throttle"]) if fields.get("throttle") else None,
+        tally=_tally(fields),
     )
+
+
+def _tally(fields: dict[str, str]) -> Tally:
+    requests = int(fields.get("stot") or 0)
+    errors = sum(int(fields.get(name) or 0) for name in ("hrsp_5xx", "econ", "eresp"))
+    # A connection that was tried again counts in each of its attempts.
+    return Tally(requests=requests, errors=min(errors, requests))
 
 
 def _check(status: str, fields: dict[str, str]) -> Check | None:
@@ -167,6 +201,8 @@ def parse_servers_state(answer: str) -> dict[tuple[str, str], ServerState]:
     for line in lines[2:]:
         fields = dict(zip(names, line.split(" "), strict=False))
         key = fields["be_name"], fields["srv_name"]
+        if key[0].startswith("_"):
+            continue  # no target's
         admin = int(fields["srv_admin_state"])
         states[key] = ServerState(
             backend=key[0],
@@ -177,6 +213,18 @@ def parse_servers_state(answer: str) -> dict[tuple[str, str], ServerState]:
             weight=int(fields["srv_uweight"]),
         )
     return states
+
+
+def state_to_keep(answer: str) -> str:
+    """The answer to `show servers state` as the next HAProxy is to find it. With the bit that recalls `disabled`, it
+    would take a server that is `disabled` again for one that was given back meanwhile, and send it requests before its
+    first check."""
+    lines = answer.strip().splitlines()
+    column = lines[1].removeprefix("# ").split().index("srv_admin_state")
+    rows = [line.split(" ") for line in lines[2:]]
+    for fields in rows:
+        fields[column] = str(int(fields[column]) & ~_RECALL)
+    return "\n".join([*lines[:2], *(" ".join(fields) for fields in rows)]) + "\n"
 
 
 def parse_info(answer: str) -> dict[str, str]:

@@ -16,20 +16,21 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from fairlead.core.model import Listener
+from fairlead.core.model import Forward, Listener, Redirect, Respond
+from fairlead.core.rules import Request, action_for
 from fairlead.core.traffic import BalancerReport, Check, NodeReport, Routing, Target, TargetReport, Traffic
 from fairlead.errors import BalancerError, PortInUse
 from fairlead.haproxy.base import Balancer
 from fairlead.haproxy.claims import Claims, Endpoint, claims_of, endpoint_of, hosts_of
-from fairlead.haproxy.frontends import Part
+from fairlead.haproxy.owners import Part
 from fairlead.haproxy.patterns import is_exact, matches
+from fairlead.haproxy.redirects import location_of
 from fairlead.haproxy.servers import Key, Member
 from fairlead.haproxy.wanted import Wanted
 
 PASSED = Check(status="L7OK", code=200, duration=0.001)
 REFUSED = Check(status="L4CON", duration=0.0, text="Connection refused")
 ANSWERED_503 = Check(status="L7STS", code=503, duration=0.001, text="Service Unavailable")
-TIMED_OUT = Check(status="L7TOUT", duration=2.0)
 
 VERSION = "2.8.0"
 
@@ -127,8 +128,12 @@ class FakeBalancer(Balancer):
         self.requests = (self.requests or 0) + count
         return [able[(first + number) % len(able)] for number in range(count)]
 
-    def ask(self, port: int, host: str = "test", path: str = "/", address: str = "127.0.0.1") -> str:
-        """Who answers that request; "404" when nobody claims it, "503" when nobody could. BalancerError: refused."""
+    def ask(
+        self, port: int, host: str = "test", path: str = "/", address: str = "127.0.0.1", request: Request | None = None
+    ) -> str:
+        """Who answers that request (`request`: another than a GET for that host and path); "404" when nobody claims it,
+        "503" when nobody could; "301 LOCATION" of a redirect, "418 BODY" of a fixed answer. Of several groups the first
+        with a weight is taken. Of an opening: as whoever shows its token. BalancerError: refused."""
         heard = [
             (routing, listener)
             for routing in self._wanted.routings.values()
@@ -137,8 +142,26 @@ class FakeBalancer(Balancer):
         ]
         if self._dead or not heard:
             raise BalancerError(f"nobody listens on {address}:{port}")
-        group = _group_of(heard, host.lower(), path)
-        return "404" if group is None else self.send(group)[0] if self.serving(group) else "503"
+        asked = request or Request(host=host, path=path)
+        owner = _owner_of(heard, asked.host)
+        return "404" if owner is None else self._answer(*owner, asked)
+
+    def _answer(self, routing: Routing, listener: Listener, asked: Request) -> str:
+        if (opening := listener.opening) is not None:
+            there = (f"{routing.stack}.{opening.service}", opening.instance) in self._wanted.members
+            return opening.instance if there else "503"
+        match action_for(listener, asked):
+            case None:
+                return "404"
+            case Respond() as respond:
+                return f"{respond.status} {respond.body}".rstrip()
+            case Redirect() as redirect:
+                scheme = "https" if listener.protocol == "HTTPS" else "http"
+                return f"{redirect.status} {location_of(redirect, scheme, listener.port, asked)}"
+            case Forward() as forward:
+                chosen = next((service for service, weight in forward.weights if weight), None)
+                group = f"{routing.stack}.{chosen}"
+                return self.send(group)[0] if chosen and self.serving(group) else "503"
 
     # --- the port ---------------------------------------------------------------------------------------------------
 
@@ -158,6 +181,14 @@ class FakeBalancer(Balancer):
 
     async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
         await self._do("reserve", (stack,), lambda: self._bind(stack, listeners))
+
+    async def vet(self, stack: str, listeners: tuple[Listener, ...]) -> None:
+        before = self._claims.of(stack)
+        try:
+            for listener in listeners:
+                self._claims.add(stack, listener)
+        finally:
+            self._claims.put(stack, before)
 
     async def configure(self, stack: str, routing: Routing | None) -> None:
         def effect() -> None:
@@ -206,6 +237,9 @@ class FakeBalancer(Balancer):
                 )
 
         await self._do("restore", (group, target), effect)
+
+    async def sever(self, group: str, target: str) -> None:
+        await self._do("sever", (group, target), lambda: self.sessions(group, target, 0))
 
     async def deregister(self, group: str, target: str) -> None:
         def effect() -> None:
@@ -307,6 +341,8 @@ class FakeBalancer(Balancer):
         """In rotation: an admitted target until a check fails, an initial one from its first passed check on."""
         if member.target.mode == "draining" or member.down:
             return False
+        if not self._wanted.groups[member.target.group].health_check.enabled:
+            return member.target.mode == "in_service"
         if member.target.mode == "initial":
             return self._checked(member.key, passed=True)
         return not self._checked(member.key, passed=False)
@@ -327,19 +363,11 @@ class FakeBalancer(Balancer):
             callback()
 
 
-def _group_of(heard: list[Part], host: str, path: str) -> str | None:
-    """Whose a request is, and which of its groups gets it: the law of `frontends`."""
-    claims = [(pattern, part) for part in heard for pattern in hosts_of(part[1]) if matches(pattern, host)]
+def _owner_of(heard: list[Part], host: str) -> Part | None:
+    """Whose a request for that host is: the law of `owners`."""
+    claims = [(pattern, part) for part in heard for pattern in hosts_of(part[1]) if matches(pattern, host.lower())]
     # Exact ones first, then the longest.
     claims.sort(key=lambda claim: (not is_exact(claim[0]), -len(claim[0]), claim[0]))
     defaults = [part for part in heard if part[1].default is not None]
     owners = heard if len(heard) == 1 else [part for _, part in claims] + defaults
-    for routing, listener in owners[:1]:
-        for rule in listener.rules:
-            if any(matches(pattern.lower(), host) for pattern in rule.hosts) or any(
-                matches(pattern, path) for pattern in rule.paths
-            ):
-                return f"{routing.stack}.{rule.forward}"
-        if listener.default is not None:
-            return f"{routing.stack}.{listener.default}"
-    return None
+    return owners[0] if owners else None

@@ -10,6 +10,9 @@ replace a shared runtime socket (haproxy.md section 1.5):
     haproxy.N.log    what it says while it runs; haproxy.N.said: how much of that is in the log (`diary`)
     haproxy.N.json   who it is: pid, start time, boot, program; whether it is leaving
     state            the servers' states, for the next generation
+    relay            the secret by which one knows what another passes on (`relay`)
+    tls/             certificates with their keys, and lists of them (`tls`)
+    maps/            tables of rules (`maps`); each generation reads its own at its start
 
 The law: a record is written after the process runs and removed after it is gone, so whatever a record misses is found
 by the kernel's list of processes.
@@ -20,6 +23,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
@@ -68,6 +73,14 @@ class Files:
     def state(self) -> str:
         return f"{self.folder}/state"
 
+    @property
+    def tls(self) -> str:
+        return f"{self.folder}/tls"
+
+    @property
+    def maps(self) -> str:
+        return f"{self.folder}/maps"
+
     def _record(self, generation: int) -> str:
         return f"{self.folder}/haproxy.{generation}.json"
 
@@ -76,6 +89,17 @@ class Files:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         os.chmod(self.folder, 0o700)
         os.close(os.open(self.state, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+    def secret(self) -> str:
+        """What one HAProxy of this folder knows another by; made once. OSError."""
+        path = f"{self.folder}/relay"
+        with suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+            if found := file.read().strip():
+                return found
+        made = secrets.token_urlsafe(24)
+        self.prepare()
+        self.write(path, made)
+        return made
 
     def generations(self) -> set[int]:
         """Every generation that has left a file here."""
@@ -101,6 +125,23 @@ class Files:
         """Replace one of them; not flushed, since no HAProxy outlives the machine. Blocks; OSError."""
         write_atomically(path, text, durable=False)
 
+    def write_maps(self, texts: Mapping[str, str]) -> None:
+        """Write those that do not lie there as they are, by name. Blocks; OSError."""
+        if texts:
+            os.makedirs(self.maps, mode=0o700, exist_ok=True)
+        for name, text in texts.items():
+            path = f"{self.maps}/{name}"
+            # A crash of the machine may have left an empty one.
+            if _content(path) != text:
+                self.write(path, text)
+
+    def keep_maps(self, names: Collection[str]) -> None:
+        """Remove all others, and what a killed daemon had begun to write."""
+        with suppress(OSError):
+            for name in os.listdir(self.maps):
+                if name not in names:
+                    os.unlink(f"{self.maps}/{name}")
+
     def record(self, known: Known) -> None:
         """Write down who a generation is. OSError."""
         self.write(self._record(known.generation), json.dumps(asdict(known)))
@@ -122,11 +163,7 @@ class Files:
 
     def read_configuration(self, generation: int) -> str:
         """The configuration as it lies there, or ""."""
-        try:
-            with open(self.configuration(generation), encoding="utf-8", errors="surrogateescape") as file:
-                return file.read()
-        except OSError:
-            return ""
+        return _content(self.configuration(generation))
 
     def running(self) -> dict[int, Known]:
         """Every HAProxy of this folder that lives: those recorded, and those that only the kernel knows."""
@@ -154,3 +191,12 @@ class Files:
             if "-x" in words[:-1] and (match := lent.fullmatch(words[words.index("-x") + 1])):
                 found.append((int(match[1]), int(entry)))
         return found
+
+
+def _content(path: str) -> str:
+    """The text that lies there, or ""."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""

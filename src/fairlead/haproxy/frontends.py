@@ -1,61 +1,121 @@
-"""One port's part of the configuration: whose a request is, and which target group gets it. Pure.
+"""One port's part of the configuration: whose a request is, and what becomes of it. Pure.
 
 In: an endpoint, and the listener of each stack there. Out: the lines of its frontend. The law:
 
-- A request has one owner: the stack that names its host, else the one whose host pattern with `*` or `?` matches (the
-  longest first), else the one that has a default. Only the owner's check token tells who answered.
-- The owner's rules decide in their order, then its default. What nobody claims gets 404, as an ALB would be told to
-  answer (fixed response).
+- A request has one owner (`owners`). Only the owner's check token tells who answered.
+- The owner's rules decide in their order, then its default (`core.rules`): txn.rule says which (`actions.choice`). What
+  nobody claims gets 404, as an ALB would be told to answer (fixed response).
 - Whichever group was chosen, another method than GET, HEAD and OPTIONS goes to its backend with fresh connections, and
   everything to its fail-open backend when nobody in it is healthy.
+- What an Application Load Balancer refuses, adds and takes away, this does, too (`refusals`, `headers`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fairlead.core.model import Listener, Rule
+from fairlead.core.model import Forward, Listener
 from fairlead.core.traffic import Routing
-from fairlead.haproxy import words
-from fairlead.haproxy.claims import Endpoint, hosts_of
-from fairlead.haproxy.patterns import conditions, is_exact
-from fairlead.haproxy.servers import OPEN, UNSAFE, full_name
+from fairlead.haproxy import headers, openings, refusals, words
+from fairlead.haproxy.actions import CHOSEN, answers, choice, forwards, group, remembering, sticky, types
+from fairlead.haproxy.claims import Endpoint
+from fairlead.haproxy.conditions import rendered
+from fairlead.haproxy.maps import maps_of, unless_before
+from fairlead.haproxy.owners import Part, of, owner, when
+from fairlead.haproxy.pages import SERVER
+from fairlead.haproxy.relay import handed_over, ways
+from fairlead.haproxy.servers import OPEN, UNSAFE
+from fairlead.haproxy.tls import list_path
 
 SAFE_METHODS = "GET HEAD OPTIONS"
 
-Part = tuple[Routing, Listener]
-"""What one stack wants of an endpoint."""
+HEADER_TIME = 10.0
+"""Seconds for a whole header: a client that sends it slowly keeps nobody waiting longer."""
 
-_HOST = "var(txn.host)"
-_OWNED = "{ var(txn.own) -m found }"
-_CHOSEN = "{ var(txn.tg) -m found }"
+_PICKED = "{ var(txn.rule) -m found }"
 
 
-def frontend_name(endpoint: Endpoint) -> str:
-    """`_l.127.0.0.1:8080`; fairlead's own proxies begin with `_`."""
+def frontend_name(endpoint: Endpoint, *, opening: bool = False) -> str:
+    """`_l.127.0.0.1:8080`, of an opening `_o.127.0.0.1:8080`; fairlead's own proxies begin with `_`."""
     address, port = endpoint
-    return f"_l.{words.ip(address, 'listener address')}:{words.count(port, 'listener port', 1, 65535)}"
+    kind = "_o" if opening else "_l"
+    return f"{kind}.{words.ip(address, 'listener address')}:{words.count(port, 'listener port', 1, 65535)}"
 
 
-def frontend(endpoint: Endpoint, parts: Sequence[Part]) -> list[str]:
-    """Its lines. BalancerError names a value that cannot be written, or a service without group."""
-    name, (address, port) = frontend_name(endpoint), endpoint
+def frontend(
+    endpoint: Endpoint,
+    parts: Sequence[Part],
+    tls_folder: str,
+    maps_folder: str = "",
+    *,
+    opened: bool = False,
+    secret: str = "",
+) -> list[str]:
+    """Its lines, and those of the backend that answers for it, when some rule does. maps_folder: "" without maps;
+    opened: an instance can be reached alone, here or at another port; secret: `Place.secret`. BalancerError names a
+    value that cannot be written, or a service without group."""
     for routing, listener in parts:
         _check(routing, listener)
-    # As the daemon bound it: HAProxy takes a lent socket only when address and v6only agree.
-    kind = "" if ":" not in address else " v4v6" if address == "::" else " v6only"
+    listener = parts[0][1]
+    secure = listener.protocol == "HTTPS"
+    name = frontend_name(endpoint, opening=listener.opening is not None)
     # With one group for all requests nothing has to be chosen, and the lines are fewer.
     single = _only_group(parts)
-    rules = [*_owner(parts), *_marks(parts), *_as_an_alb(port)]
-    rules += _ring_of(single) if single else [*_choice(parts), *_ring_of_chosen()]
+    acls, requests = _requests(endpoint, parts, single, maps_folder, opened)
+    answering = [] if single else answers(parts)
+    answerer = frontend_name(endpoint).replace("_l", "_a", 1)
     return [
         "",
         f"frontend {name}",
-        f"    bind {words.endpoint(address, port)}{kind} name {name} proto h1",
-        *(f"    http-request {rule}" for rule in rules),
+        f"    bind {_bind(endpoint, listener, tls_folder)} name {name}",
+        *_times(parts),
+        "    tcp-request connection set-var(sess.began) date",
+        f"    tcp-request connection {headers.source(endpoint)}",
+        *(f"    acl {one}" for one in acls),
+        *(
+            f"    http-request {one}"
+            for one in (*(handed_over(secret, headers.source(endpoint)) if secret else ()), *requests)
+        ),
         "    http-response set-header X-Fairlead-Instance %[srv_name] if { var(txn.check) -m found }",
+        # HAProxy would send an answer of `HTTP/1.1 20 OK` on, without its length.
+        "    http-response deny deny_status 502 if !{ status 100:999 }",
+        *(f"    http-response {one}" for one in (remembering() if sticky(parts) else ())),
+        *(f"    http-after-response {one}" for one in refusals.closing(parts)),
+        *(f"    {one}" for one in (ways(endpoint, secure) if secret else ())),
+        *([f"    use_backend {answerer} if !{CHOSEN}"] if answering else []),
         "    use_backend %[var(txn.be)] if { var(txn.be) -m found }",
         f"    default_backend {single}" if single else "    use_backend %[var(txn.tg)]",
+        *(["", f"backend {answerer}"] if answering else []),
+        *(f"    http-request {one}" for one in answering),
+        *(f"    http-after-response {one}" for one in (types(parts) if answering else ())),
+    ]
+
+
+def _requests(
+    endpoint: Endpoint, parts: Sequence[Part], single: str | None, maps_folder: str, opened: bool
+) -> tuple[list[str], list[str]]:
+    """(what `acl` lines say, `http-request` rules). single: the group of all requests, when there is one."""
+    acls: list[str] = []
+    routing, listener = parts[0]
+    if listener.opening is not None:
+        chosen, forwarded = openings.entered(listener, listener.opening), openings.way(routing, listener.opening)
+    elif single is not None:
+        chosen, forwarded = _marks(parts), _ring_of(single)
+    else:
+        acls, choices = _choice(parts, maps_folder)
+        chosen, forwarded = [*_marks(parts), *choices], [*forwards(parts), *_ring_of_chosen()]
+    return acls, [
+        *refusals.refusals(parts),
+        *owner(parts),
+        *refusals.desync(parts),
+        *chosen,
+        # Behind the choice: rules look at requests as the client sent them.
+        *(openings.hidden() if opened else ()),
+        *headers.kept(),
+        *headers.named(endpoint),
+        *headers.traced(),
+        *headers.attributes(endpoint, parts),
+        *forwarded,
     ]
 
 
@@ -64,36 +124,37 @@ def _check(routing: Routing, listener: Listener) -> None:
     for service in listener.services:
         if service not in names:
             raise words.refuse("listener's service", service, f"stack {routing.stack} has no such group")
-    for rule in listener.rules:
-        if bool(rule.paths) == bool(rule.hosts):
-            raise words.refuse(f"a rule of stack {routing.stack}", rule, "it must have either paths or hosts")
 
 
 def _only_group(parts: Sequence[Part]) -> str | None:
-    if len(parts) == 1 and not parts[0][1].rules and parts[0][1].default is not None:
-        return _group(parts[0][0], parts[0][1].default)
-    return None
+    (routing, listener), action = parts[0], parts[0][1].default
+    if listener.opening is not None:
+        return group(routing, listener.opening.service)
+    if len(parts) > 1 or listener.rules or not isinstance(action, Forward) or action.only is None:
+        return None
+    return group(routing, action.only)
 
 
-def _group(routing: Routing, service: str) -> str:
-    return next(full_name(routing.stack, group) for group in routing.groups if group.name == service)
+def _bind(endpoint: Endpoint, listener: Listener, tls_folder: str) -> str:
+    address, port = endpoint
+    # As the daemon bound it: HAProxy takes a lent socket only when address and v6only agree.
+    kind = "" if ":" not in address else " v4v6" if address == "::" else " v6only"
+    # Plain HTTP is HTTP/1: left to itself, HAProxy would take HTTP/2 there, too.
+    speaks = " proto h1"
+    if listener.protocol == "HTTPS":
+        path = words.file_path(list_path(tls_folder, endpoint), "list of certificates")
+        speaks = f" ssl crt-list {words.word(path, 'list of certificates')} alpn h2,http/1.1"
+    return f"{words.endpoint(address, port)}{kind}{speaks}"
 
 
-def _owner(parts: Sequence[Part]) -> list[str]:
-    """Set txn.host, and txn.own where several stacks share the port."""
-    hosts_matter = any(hosts_of(listener) for _, listener in parts)
-    lines = ["set-var(txn.host) req.fhdr(host),host_only,lower"] if hosts_matter else []
-    if len(parts) == 1:
-        return lines
-    named = [(words.name(routing.stack, "stack"), hosts_of(listener)) for routing, listener in parts]
-    for stack, hosts in named:
-        exact = filter(is_exact, hosts)
-        lines += [_when(f"set-var(txn.own) str({stack})", condition) for condition in conditions(_HOST, exact)]
-    wild = [(host, stack) for stack, hosts in named for host in hosts if not is_exact(host)]
-    for host, stack in sorted(wild, key=lambda one: (-len(one[0]), one)):
-        lines += [_when(f"set-var(txn.own) str({stack})", one, f"!{_OWNED}") for one in conditions(_HOST, [host])]
-    defaults = [routing.stack for routing, listener in parts if listener.default is not None]
-    return lines + [_when(f"set-var(txn.own) str({stack})", f"!{_OWNED}") for stack in defaults]
+def _times(parts: Sequence[Part]) -> list[str]:
+    """Whose a request is shows too late for these: the longest holds."""
+    idle = max(routing.attributes.idle_timeout for routing, _ in parts)
+    return [
+        f"    timeout client {words.milliseconds(idle, 'idle timeout')}",
+        f"    timeout http-keep-alive {words.milliseconds(idle, 'idle timeout')}",
+        f"    timeout http-request {words.milliseconds(min(HEADER_TIME, idle), 'idle timeout')}",
+    ]
 
 
 def _marks(parts: Sequence[Part]) -> list[str]:
@@ -101,62 +162,34 @@ def _marks(parts: Sequence[Part]) -> list[str]:
     lines = []
     for routing, _ in parts:
         told = f"{{ req.fhdr(x-fairlead-check) -m str -- {words.token(routing.check_token)} }}"
-        lines.append(_when("set-var(txn.check) bool(true)", told, _of(routing, parts)))
+        lines.append(when("set-var(txn.check) bool(true)", told, of(routing, parts)))
     return [*lines, "del-header X-Fairlead-Check"]
 
 
-def _of(routing: Routing, parts: Sequence[Part]) -> str:
-    """The condition that a request is the stack's."""
-    return f"{{ var(txn.own) -m str -- {words.name(routing.stack, 'stack')} }}" if len(parts) > 1 else ""
-
-
-def _choice(parts: Sequence[Part]) -> list[str]:
-    """Set txn.tg to the target group's name, or answer."""
-    lines = []
-    for routing, listener in parts:
-        owned = _of(routing, parts)
-        for rule in listener.rules:
-            forward = f"set-var(txn.tg) str({_group(routing, rule.forward)})"
-            # Its own condition first: of many rules most do not match, and the rest is then not looked at.
-            lines += [_when(forward, one, owned, f"!{_CHOSEN}") for one in _matches(rule)]
+def _choice(parts: Sequence[Part], maps_folder: str) -> tuple[list[str], list[str]]:
+    """(what `acl` lines say, rules that set txn.rule or answer that nobody claims the request)."""
+    acls, lines = [], []
+    for at, (routing, listener) in enumerate(parts):
+        owned = of(routing, parts)
+        maps = maps_of(routing, listener) if maps_folder else None
+        lines += maps.lookup(maps_folder, owned) if maps else []
+        for number, rule in enumerate(listener.rules, 1):
+            if maps and number in maps.numbers:
+                continue
+            # Its own conditions first: of many rules most do not match, and the rest is then not looked at.
+            named, held = rendered(rule.when, f"r{at}.{number}")
+            acls += named
+            first = unless_before(number) if maps else f"!{_PICKED}"
+            lines.append(_chosen(choice(routing, number, rule.then), *held, owned, first))
         if listener.default is not None:
-            lines.append(_when(f"set-var(txn.tg) str({_group(routing, listener.default)})", owned, f"!{_CHOSEN}"))
-    if all(listener.default is None for _, listener in parts):
-        lines.append(_when('return status 404 content-type text/plain string "Not Found"', f"!{_CHOSEN}"))
-    return lines
+            lines.append(_chosen(choice(routing, 0, listener.default), owned, f"!{_PICKED}"))
+    if any(listener.default is None for _, listener in parts):
+        lines.append(when(f'return status 404 content-type text/plain string "Not Found" {SERVER}', f"!{_PICKED}"))
+    return acls, lines
 
 
-def _matches(rule: Rule) -> list[str]:
-    if rule.hosts:
-        return conditions(_HOST, map(words.host_pattern, rule.hosts))
-    return conditions("path", map(words.path_pattern, rule.paths))
-
-
-def _when(action: str, *conditions: str) -> str:
-    held = " ".join(filter(None, conditions))
-    return f"{action} if {held}" if held else action
-
-
-def _page(title: str) -> str:
-    return f'string "<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"'
-
-
-def _as_an_alb(port: int) -> list[str]:
-    """What an ALB refuses, and the headers that it adds."""
-    trace = "{ req.fhdr(x-amzn-trace-id) -m sub Root= }"
-    forwarded = "{ req.fhdr(x-forwarded-for) -m found }"
-    return [
-        "deny deny_status 405 if METH_TRACE",
-        "return status 400 content-type text/html "
-        f"{_page('400 Bad Request')} if HTTP_1.1 !{{ req.hdr(host) -m found }}",
-        f"return status 463 content-type text/html {_page('463')} if {{ req.hdr_cnt(x-forwarded-for) gt 30 }}",
-        f'set-header X-Amzn-Trace-Id "Self=%[unique-id,bytes(5)];%[req.fhdr(x-amzn-trace-id)]" if {trace}',
-        f"set-header X-Amzn-Trace-Id %[unique-id] unless {trace}",
-        f'set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" if {forwarded}',
-        f"set-header X-Forwarded-For %[src] unless {forwarded}",
-        "set-header X-Forwarded-Proto http",
-        f"set-header X-Forwarded-Port {port}",
-    ]
+def _chosen(choice: str, *conditions: str) -> str:
+    return when(f"set-var(txn.rule) str({choice})", *conditions)
 
 
 def _ring_of(group: str) -> list[str]:

@@ -11,19 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import secrets
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
 from fairlead.aiokit.fdpass import borrow
 from fairlead.aiokit.polling import wait_until
 from fairlead.errors import BalancerError
+from fairlead.haproxy import maps
 from fairlead.haproxy import process as processes
+from fairlead.haproxy.base import Certificates
 from fairlead.haproxy.claims import Endpoint, endpoint_of
-from fairlead.haproxy.commands import SHOW_STATE, parse_servers_state
+from fairlead.haproxy.commands import SHOW_STATE, parse_servers_state, state_to_keep
 from fairlead.haproxy.diary import Diary
 from fairlead.haproxy.files import Files
+from fairlead.haproxy.presented import Presented
 from fairlead.haproxy.process import Process
 from fairlead.haproxy.program import Program, find_program
 from fairlead.haproxy.render import Place, threads_for
@@ -59,11 +63,13 @@ class Keeper:
         user: tuple[int, int] | None,
         fd_limit: int,
         cpus: int,
+        certificates: Certificates,
         on_death: Callable[[], None],
         on_gone: Callable[[int], None],
     ) -> None:
         self.files = Files(folder)
         self.ports = Ports()
+        self.certificates = Presented(self.files.tls, certificates)
         self.current: Process | None = None
         self.leaving: list[Process] = []
         self.program: Program | None = None
@@ -75,6 +81,7 @@ class Keeper:
         self._user, self._fd_limit, self._threads = user, fd_limit, threads_for(cpus)
         self._on_death, self._on_gone = on_death, on_gone
         self._last_generation = 0
+        self._secret = ""
 
     async def find(self) -> None:
         """Know again what an earlier daemon left: adopt the HAProxy that serves, with its sockets; watch those that are
@@ -141,23 +148,35 @@ class Keeper:
             found.close()
             return None
         self._take(found)
+        self.certificates.adopted()
         return found
 
     def bind(self, wanted: Wanted) -> bool:
-        """Get each port that is wanted and not held, and remember why the others cannot be had; whether that changed
-        anything."""
+        """Get each port that is wanted and not held, and remember why a listener cannot be had, for want of its port or
+        its certificate; whether that changed anything."""
         before, wanted.absent = wanted.absent, {}
         changed = False
         for routing in wanted.routings.values():
             for listener in routing.listeners:
+                why = self.certificates.missing(listener)
                 try:
                     changed = bool(self.ports.reserve(routing.stack, (listener,))) or changed
                 except BalancerError as problem:
-                    wish, why = (routing.stack, endpoint_of(listener)), f"{problem.what}: {problem.why}"
+                    why = f"{problem.what}: {problem.why}"
+                if why:
+                    wish = (routing.stack, endpoint_of(listener))
                     wanted.absent[wish] = why
                     if wish not in before:
                         log.warning("%s; it is tried again", why)
         return changed or set(before) != set(wanted.absent)
+
+    def _shared(self) -> str:
+        if not self._secret:
+            try:
+                self._secret = self.files.secret()
+            except OSError:
+                self._secret = secrets.token_urlsafe(24)
+        return self._secret
 
     def place(self, generation: int) -> Place:
         return Place(
@@ -166,31 +185,35 @@ class Keeper:
             state_file=self.files.state,
             fd_limit=self._fd_limit,
             threads=self._threads,
+            tls_folder=self.files.tls,
+            maps_folder=self.files.maps,
             user=self._user,
+            secret=self._shared(),
         )
 
-    async def launch(self, text: Callable[[Place], str], endpoints: Collection[Endpoint], *, checked: bool) -> None:
-        """Start the next generation on `text` and let the present one leave. checked: ask `haproxy -c` first.
+    async def launch(self, wanted: Wanted, *, checked: bool) -> None:
+        """Start the next generation on what is wanted and let the present one leave. checked: ask `haproxy -c` first.
         BalancerError or PortInUse: refused, and nothing has changed.
 
         Where none runs any more (not checked), the program that ran last is better than none: it takes the place of one
         that does not start."""
         try:
-            await self._launch(await self.find_program(), text, endpoints, checked=checked)
+            await self._launch(await self.find_program(), wanted, checked=checked)
         except BalancerError as problem:
             before = self._ran
             if checked or before is None or before == self.program or not before.there:
                 raise
             log.warning("%s; starting HAProxy %s again, which ran before", problem, before.version)
-            await self._launch(before, text, endpoints, checked=False)
+            await self._launch(before, wanted, checked=False)
 
-    async def _launch(
-        self, program: Program, text: Callable[[Place], str], endpoints: Collection[Endpoint], *, checked: bool
-    ) -> None:
+    async def _launch(self, program: Program, wanted: Wanted, *, checked: bool) -> None:
+        endpoints, heard = wanted.present, wanted.heard
         self._prepare()  # whatever has tidied the run folder meanwhile
+        await self.certificates.lay_out(heard)
         self._last_generation += 1
         generation = self._last_generation
-        written = text(self.place(generation))
+        tables = maps.files(heard)
+        written = wanted.render(await self._mapped(self.place(generation), tables))
         opened: list[Endpoint] = []
         served = self.ports.listening(endpoints)
         try:
@@ -208,12 +231,25 @@ class Keeper:
         self.ports.open(endpoints)
         before = self.current
         self._take(started)
+        self.certificates.begun(heard)
+        self.files.keep_maps(tables)
         if before is not None:
             await self._retire(before)
+
+    async def _mapped(self, place: Place, tables: Mapping[str, str]) -> Place:
+        """`place` with its maps written. On a full disk every rule is a line: that must not stop a start."""
+        try:
+            await asyncio.to_thread(self.files.write_maps, tables)
+        except OSError as problem:
+            log.warning("%s cannot be written, so rules are lines: %s", place.maps_folder, problem.strerror or problem)
+            return replace(place, maps_folder="")
+        return place
 
     async def let_go(self) -> None:
         """Nothing is to be served any more: the present HAProxy finishes its requests and ends."""
         before, self.current = self.current, None
+        self.certificates.begun(())
+        self.files.keep_maps(())
         if before is not None:
             await self._retire(before)
 
@@ -224,7 +260,7 @@ class Keeper:
         try:
             answer = await self.current.runtime.ask(SHOW_STATE)
             parse_servers_state(answer)
-            await asyncio.to_thread(self.files.write, self.files.state, answer + "\n")
+            await asyncio.to_thread(self.files.write, self.files.state, state_to_keep(answer))
         except (OSError, BalancerError) as problem:
             log.warning("the state of HAProxy's servers was not written: %s", problem)
 
@@ -235,6 +271,8 @@ class Keeper:
         results = await asyncio.gather(*(self._end(one) for one in ending), return_exceptions=True)
         for generation in self.files.generations():
             self._remove(generation)
+        self.certificates.begun(())
+        self.files.keep_maps(())
         with suppress(OSError):
             await asyncio.to_thread(self.files.write, self.files.state, "")
         for result in results:

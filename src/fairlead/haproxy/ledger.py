@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from fairlead.core.anomalies import FULL, Tally
 from fairlead.core.traffic import Check, TargetReport
 from fairlead.haproxy.commands import Row, last_finished
+from fairlead.haproxy.relay import PREFIX
 from fairlead.haproxy.servers import Key, Member, group_of
 
 Rows = tuple[Row, ...]
@@ -23,8 +25,8 @@ class Ledger:
         self._leaving: dict[int, Rows] = {}
         self._mute: dict[int, Collection[Key]] = {}
         self._checks: dict[Key, Check] = {}
-        self._usable: dict[str, frozenset[str]] = {}
-        self._states: frozenset[tuple[str, str, str]] = frozenset()
+        self._usable: dict[str, tuple[frozenset[str], bool]] = {}
+        self._states: frozenset[tuple[str, str, str, int | None]] = frozenset()
         self._requests: dict[int, int] = {}
 
     def look(self, generation: int, rows: Rows) -> None:
@@ -58,18 +60,30 @@ class Ledger:
         self._checks = {key: check for key, check in self._checks.items() if key in kept}
 
     def changed(self) -> dict[str, frozenset[str]]:
-        """Backends whose set of usable servers is not as it was at the last call, with the new set."""
+        """Backends whose set of usable servers is not as it was at the last call, or whose last ramp has ended, with
+        the usable ones. None in which one ramps."""
         usable: dict[str, set[str]] = {}
+        ramping = {row.proxy for row in _servers(self._rows) if row.throttle is not None}
         for row in _servers(self._rows):
             names = usable.setdefault(row.proxy, set())
             if row.usable:
                 names.add(row.name)
-        before, self._usable = self._usable, {backend: frozenset(names) for backend, names in usable.items()}
-        return {backend: names for backend, names in self._usable.items() if names != before.get(backend)}
+        before, self._usable = (
+            self._usable,
+            {backend: (frozenset(names), backend in ramping) for backend, names in usable.items()},
+        )
+        return {
+            backend: names
+            for backend, (names, ramps) in self._usable.items()
+            if not ramps and (names, ramps) != before.get(backend)
+        }
 
     def states_changed(self) -> bool:
-        """Whether any server's state is not as it was at the last call: then the state file on disk is old."""
-        states = frozenset((row.proxy, row.name, row.status.split(" ")[0]) for row in _servers(self._rows))
+        """Whether any server's state, or how far its ramp is, is not as it was at the last call: then the state file
+        on disk is old."""
+        states = frozenset(
+            (row.proxy, row.name, row.status.split(" ")[0], row.throttle) for row in _servers(self._rows)
+        )
         before, self._states = self._states, states
         return states != before
 
@@ -81,17 +95,31 @@ class Ledger:
         """Whether its last finished check passed."""
         return key in self._checks and self._checks[key].passed
 
-    def is_up(self, key: Key) -> bool:
-        """Whether its checks keep it in rotation, also while one of several has failed."""
-        return any((row.proxy, row.name) == key and row.status.startswith("UP") for row in self._rows)
+    def in_rotation(self) -> set[Key]:
+        """Whose checks keep it in rotation, also while one of several has failed; without checks: who is not taken
+        out."""
+        usable = (row for row in _servers(self._rows) if row.usable)
+        return {(row.proxy, row.name) for row in usable if group_of(row.proxy) == row.proxy}
+
+    def ramps(self) -> dict[Key, int]:
+        """Who is on its way to its full share, and how much of it it has, in percent."""
+        return {(row.proxy, row.name): row.throttle for row in _servers(self._rows) if row.throttle is not None}
+
+    def tallies(self) -> dict[Key, Tally]:
+        """What came of each target's requests in the present process."""
+        total: dict[Key, Tally] = {}
+        for row in _servers(self._rows):
+            key = group_of(row.proxy), row.name
+            total[key] = total.get(key, Tally()).plus(row.tally)
+        return total
 
     @property
     def requests(self) -> int:
         return sum(self._requests.values())
 
-    def reports(self, members: Mapping[Key, Member]) -> tuple[TargetReport, ...]:
-        """Every member as last seen."""
-        up = {(row.proxy, row.name) for row in self._rows if row.status.startswith("UP")}
+    def reports(self, members: Mapping[Key, Member], weighted: Collection[str] = ()) -> tuple[TargetReport, ...]:
+        """Every member as last seen. weighted: the groups in which anomalous targets get fewer requests."""
+        up = self.in_rotation()
         sessions = self._sessions()
         unknown = {key for known in self._mute.values() for key in known}
         return tuple(
@@ -103,6 +131,7 @@ class Ledger:
                 check=self._checks.get(key),
                 # A leaving process that nobody can ask may still have a request inside a target that drains.
                 sessions=max(sessions.get(key, 0), 1 if key in unknown and member.target.mode == "draining" else 0),
+                anomalous=member.weight < FULL if key[0] in weighted else None,
             )
             for key, member in members.items()
         )
@@ -118,7 +147,8 @@ class Ledger:
 
 def requests_in(rows: Rows) -> int:
     """Requests that came through the listeners of one process."""
-    return sum(row.requests for row in rows if _is_listener(row))
+    passed_on = sum(row.tally.requests for row in rows if row.proxy.startswith(PREFIX) and row.name != "FRONTEND")
+    return sum(row.requests for row in rows if _is_listener(row)) - passed_on
 
 
 def sessions_in(rows: Rows) -> int:
@@ -131,4 +161,4 @@ def _is_listener(row: Row) -> bool:
 
 
 def _servers(rows: Rows) -> Iterable[Row]:
-    return (row for row in rows if row.name != "FRONTEND")
+    return (row for row in rows if row.name != "FRONTEND" and not row.proxy.startswith("_"))

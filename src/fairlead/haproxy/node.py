@@ -12,22 +12,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from fairlead.aiokit.tasks import Tasks
 from fairlead.core.model import Listener
-from fairlead.core.traffic import BalancerReport, NodeReport, Routing, Target, Traffic
+from fairlead.core.traffic import BalancerReport, CertificateReport, NodeReport, Routing, Target, Traffic
 from fairlead.errors import BalancerError
 from fairlead.haproxy import membership
-from fairlead.haproxy.base import Balancer
+from fairlead.haproxy.base import Balancer, Certificates
 from fairlead.haproxy.claims import claims_of
 from fairlead.haproxy.commands import Command
 from fairlead.haproxy.keeper import Keeper
 from fairlead.haproxy.ledger import Ledger
+from fairlead.haproxy.mending import Mending
+from fairlead.haproxy.presented import NoCertificates
 from fairlead.haproxy.program import Program
 from fairlead.haproxy.render import static_part
-from fairlead.haproxy.servers import Member
+from fairlead.haproxy.servers import OPEN, SAFE, UNSAFE, Member, file_line
 from fairlead.haproxy.upkeep import Upkeep
 from fairlead.haproxy.wanted import Wanted
 
@@ -36,17 +38,18 @@ Result = TypeVar("Result")
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-SHORT_LIFE = 0.5
-"""Seconds: a HAProxy that ended sooner is not started again at once, but after a growing pause."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-"""Seconds between attempts to bring HAProxy back."""
-
-MENDING_PACE, LONGEST_MENDING_PACE = 1.0, 30.0
-"""Seconds between attempts to get what could not be had: a port that another process holds; a reload, which is tried
-less and less often."""
-
 CLOSE_PATIENCE = 10.0
+
+
+@dataclass(slots=True)
+class _Wish:
+    """One of several that are carried out together."""
+
+    remember: Callable[[], list[Command]]
+    takes_out: bool
+    granted: bool = False
+    problem: Exception | None = None
+
 
 NO_PROGRAM = Program("", "")
 
@@ -57,7 +60,7 @@ class HaproxyNode(Balancer):
     folder: its files, made 0700; programs: where HAProxy is copied to; log_path: the file that it writes its log to;
     home: goes into HAProxy's environment as FAIRLEAD_HOME. binary_override: the HAProxy to run, whatever else there is;
     search_path: where one is looked for beside the packaged one. user: (uid, gid) that HAProxy becomes, when the daemon
-    is root. fd_limit: the hard limit of open files. cpus: cores of this machine.
+    is root. fd_limit: the hard limit of open files. cpus: cores of this machine. certificates: of HTTPS listeners.
     """
 
     def __init__(
@@ -72,25 +75,23 @@ class HaproxyNode(Balancer):
         binary_override: str | None = None,
         search_path: str = SYSTEM_PATH,
         user: tuple[int, int] | None = None,
+        certificates: Certificates = NoCertificates(),  # noqa: B008 (it has no state)
     ) -> None:
         self._ledger, self._wanted = Ledger(), Wanted()
         self._keeper = Keeper(
             folder=folder, programs=programs, log_path=log_path, home=home, binary_override=binary_override,
-            search_path=search_path, user=user, fd_limit=fd_limit, cpus=cpus, on_death=self._died,
-            on_gone=self._ledger.gone,
+            search_path=search_path, user=user, fd_limit=fd_limit, cpus=cpus, certificates=certificates,
+            on_death=lambda: self._mending.died(), on_gone=self._ledger.gone,
         )  # fmt: skip
         self._upkeep = Upkeep(self._keeper, self._wanted, self._ledger, self._notify)
         self._callbacks: list[Callable[[], None]] = []
         self._lock = asyncio.Lock()
+        self._wishes: list[_Wish] = []
         self._last_failure = ""
         self._tasks = Tasks("the balancer", self._failed)
-        self._closing = False
-        self._pause = 0.0
-        self._stale = False
-        """What runs was not started on what is wanted, and is to be replaced."""
-        self._problem = ""
-        """Why it could not be."""
-        self._mending = False
+        self._mending = Mending(
+            self._keeper, self._wanted, self._upkeep, self._tasks, self._lock, begin=self._begin, notify=self._notify
+        )
 
     async def start(self, traffic: Traffic) -> None:
         await self._alone("start", lambda: self._start(traffic))
@@ -98,77 +99,94 @@ class HaproxyNode(Balancer):
     async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
         async def work() -> None:
             if listeners:
-                await self._keeper.find_program()  # told now, and not after a build of a minute
+                # Told now, and not after a build of a minute.
+                await self._keeper.certificates.vet(listeners, await self._keeper.find_program())
             self._keeper.ports.reserve(stack, listeners)
 
         await self._alone(f"reserve ports for {stack}", work)
+
+    async def vet(self, stack: str, listeners: tuple[Listener, ...]) -> None:
+        async def work() -> None:
+            if listeners:
+                await self._keeper.certificates.vet(listeners, await self._keeper.find_program())
+            self._keeper.ports.vet(stack, listeners)
+
+        await self._alone(f"vet the listeners of {stack}", work)
 
     async def configure(self, stack: str, routing: Routing | None) -> None:
         await self._alone(f"configure {stack}", lambda: self._configure(stack, routing))
 
     async def register(self, target: Target) -> None:
-        async def work() -> None:
-            if target.group not in self._wanted.groups:
+        def remember() -> list[Command]:
+            group = self._wanted.groups.get(target.group)
+            if group is None:
                 raise BalancerError(f"target {target.id} cannot be registered", f"there is no group {target.group}")
-            member = self._wanted.members.setdefault((target.group, target.id), Member(target=target))
-            try:
-                self._check_renders()
-            except BalancerError:
-                del self._wanted.members[member.key]
-                raise
-            await self._upkeep.carry_out()
+            ramps = group.attributes.slow_start > 0
+            full = self._ledger.in_rotation() - self._ledger.ramps().keys() if ramps else frozenset()
+            new = membership.newcomer(group, target, full)
+            for role in (SAFE, UNSAFE, OPEN):
+                file_line(group, new, role)  # BalancerError when it cannot be written
+            self._wanted.members.setdefault(new.key, new)
+            return []
 
-        await self._alone(f"register {target.id}", work)
+        await self._together(f"register {target.id}", remember)
 
     async def admit(self, group: str, target: str) -> None:
-        async def work() -> None:
+        def remember() -> list[Command]:
             member = self._wanted.members.get((group, target))
             if member is None:
                 raise BalancerError(f"target {target} cannot be admitted", f"group {group} has no such target")
-            if member.target.mode == "initial":
-                admitted = Member(target=replace(member.target, mode="in_service"))
-                self._wanted.members[member.key] = admitted
-                await self._upkeep.carry_out(membership.admission(admitted))
+            if member.target.mode != "initial":
+                return []
+            admitted = replace(member, target=replace(member.target, mode="in_service"), down=False)
+            self._wanted.members[member.key] = admitted
+            return membership.admission(self._wanted.groups[group], admitted)
 
-        await self._alone(f"admit {target}", work)
+        await self._together(f"admit {target}", remember)
 
     async def mark_down(self, group: str, target: str) -> None:
         async def work() -> None:
             member = self._wanted.members.get((group, target))
             if member is not None:
                 self._wanted.members[member.key] = replace(member, down=True)
-                await self._take_out(membership.mark_down(member))
+                await self._take_out(membership.mark_down(self._wanted.groups[group], member))
 
         await self._alone(f"mark {target} down", work)
 
     async def drain(self, group: str, target: str) -> None:
-        async def work() -> None:
+        def remember() -> list[Command]:
             member = self._wanted.members.get((group, target))
             if member is not None:
                 self._wanted.members[member.key] = replace(member, target=replace(member.target, mode="draining"))
-                await self._take_out()
+            return []
 
-        await self._alone(f"drain {target}", work)
+        await self._together(f"drain {target}", remember, takes_out=True)
 
     async def restore(self, group: str, target: str) -> None:
         async def work() -> None:
             member = self._wanted.members.get((group, target))
             if member is not None and member.target.mode == "draining":
-                # One that has passed no check of late waits for one, as one does whose process was gone.
-                down = member.down or not self._ledger.has_passed(member.key)
-                back = Member(target=replace(member.target, mode="in_service"), down=down)
-                self._wanted.members[member.key] = back
+                known = self._ledger.has_passed(member.key)
+                self._wanted.members[member.key] = membership.given_back(self._wanted.groups[group], member, known)
                 await self._upkeep.carry_out()
 
         await self._alone(f"restore {target}", work)
 
-    async def deregister(self, group: str, target: str) -> None:
+    async def sever(self, group: str, target: str) -> None:
         async def work() -> None:
-            self._wanted.members.pop((group, target), None)
-            self._ledger.forget(self._wanted.members)
-            await self._take_out()
+            member = self._wanted.members.get((group, target))
+            if member is not None and member.target.mode == "draining":
+                await self._upkeep.sever((group, target))
 
-        await self._alone(f"deregister {target}", work)
+        await self._alone(f"sever {target}", work)
+
+    async def deregister(self, group: str, target: str) -> None:
+        def remember() -> list[Command]:
+            self._wanted.members.pop((group, target), None)
+            return []
+
+        await self._together(f"deregister {target}", remember, takes_out=True)
+        await self._alone(f"end what is inside {target}", lambda: self._upkeep.end_inside((group, target)))
 
     async def observe(self) -> BalancerReport:
         return await self._alone("observe", self._observe)
@@ -178,7 +196,7 @@ class HaproxyNode(Balancer):
 
     async def stop(self) -> None:
         async def work() -> None:
-            self._closing = True
+            self._mending.end()
             self._wanted.routings, self._wanted.members = {}, {}
             self._keeper.ports.close(self._keeper.ports.all())
             await self._keeper.end_all()
@@ -186,13 +204,48 @@ class HaproxyNode(Balancer):
         await self._alone("stop", work)
 
     async def close(self) -> None:
-        self._closing = True
+        self._mending.end()
         async with self._lock:
             stuck = await self._tasks.stop(CLOSE_PATIENCE)
             if stuck:
                 log.warning("the balancer's tasks did not end: %s", ", ".join(stuck))
             self._keeper.close()
             self._keeper.ports.close(self._keeper.ports.all())
+
+    async def _together(self, name: str, remember: Callable[[], list[Command]], *, takes_out: bool = False) -> None:
+        """Remember, and carry it out, with what others have asked for meanwhile: a thousand targets that come at once
+        cost one writing of the file and one comparison. remember: gives what is to be sent beside. takes_out: a target
+        gets less, which is done by remembering it where no HAProxy lives."""
+        wish = _Wish(remember, takes_out)
+        self._wishes.append(wish)
+
+        async def work() -> None:
+            if not wish.granted:
+                granted, self._wishes = self._wishes, []
+                await self._grant(granted)
+            if wish.problem is not None:
+                raise wish.problem
+
+        await self._alone(name, work)
+
+    async def _grant(self, wishes: list[_Wish]) -> None:
+        more: list[Command] = []
+        for wish in wishes:
+            wish.granted = True
+            try:
+                more += wish.remember()
+            except BalancerError as problem:
+                wish.problem = problem
+        self._ledger.forget(self._wanted.members)
+        try:
+            await self._upkeep.carry_out(more)
+        except Exception as problem:
+            dead = isinstance(problem, BalancerError) and not self._upkeep.alive
+            for wish in wishes:
+                if not (wish.takes_out and dead):
+                    wish.problem = wish.problem or problem
+            if dead:
+                log.info("remembered for the next HAProxy: %s", problem)
 
     async def _alone(self, name: str, work: Callable[[], Awaitable[Result]]) -> Result:
         """Do `work` when nothing else is being done, and to its end even if the caller is cancelled."""
@@ -228,6 +281,9 @@ class HaproxyNode(Balancer):
         self._check_renders()
         try:
             await keeper.find()
+            if keeper.current is not None:
+                wanted.recall(keeper.files.read_configuration(keeper.current.generation))
+            await keeper.certificates.gather(wanted.routings.values())
             keeper.bind(wanted)
             alike = self._is_on_what_is_wanted()
             if alike:
@@ -237,18 +293,16 @@ class HaproxyNode(Balancer):
                 raise keeper.no_program
             await self._begin(reload=not alike or self._runs_another_program())
         except BalancerError as problem:
-            self._tell(problem)
-            self._stale = True
+            self._mending.replace(problem)
         except BaseException:
             keeper.close()
             keeper.ports.close(keeper.ports.all())
             raise
-        if self._stale or wanted.absent:
-            self._mend()
+        self._mending.wake()
 
     async def _begin(self, *, reload: bool) -> None:
         await self._serve(reload=reload)
-        self._stale, self._problem = False, ""
+        self._mending.settled()
         ports = self._keeper.ports
         ports.close(endpoint for endpoint in ports.all() if not ports.stacks(endpoint))
         self._upkeep.begun()
@@ -258,6 +312,7 @@ class HaproxyNode(Balancer):
         keeper, wanted = self._keeper, self._wanted
         before, claimed = (wanted.routings, wanted.members, wanted.absent), keeper.ports.claimed(stack)
         listeners = routing.listeners if routing else ()
+        await keeper.certificates.vet(listeners, None)
         keeper.ports.reserve(stack, listeners)
         changed = wanted.routings.get(stack) != routing or any(wish[0] == stack for wish in wanted.absent)
         try:
@@ -275,7 +330,7 @@ class HaproxyNode(Balancer):
         keeper.ports.settle(stack, claims_of(listeners))
         self._ledger.forget(wanted.members)
         if changed:
-            self._stale, self._problem = False, ""
+            self._mending.settled()
             self._upkeep.begun()
             await self._upkeep.carry_out()
 
@@ -285,7 +340,7 @@ class HaproxyNode(Balancer):
             await self._keeper.let_go()
         elif reload:
             await self._keeper.save_state()
-            await self._keeper.launch(self._wanted.render, self._wanted.present, checked=True)
+            await self._keeper.launch(self._wanted, checked=True)
 
     def _runs_another_program(self) -> bool:
         """Whether an adopted HAProxy was started from another program than would be started now."""
@@ -311,89 +366,40 @@ class HaproxyNode(Balancer):
         if not self._wanted.endpoints:
             await self._upkeep.look_back()
             node = NodeReport(pid=None, version=version, state="stopped")
-            targets = self._ledger.reports(self._wanted.members)
+            targets = self._ledger.reports(self._wanted.members, self._wanted.weighted)
             return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self._ledger.requests)
         missing = self._wanted.missing
         keeper.listen_to_them()
-        if keeper.has_said_much and not self._stale:
-            self._stale = True
-            self._mend()
+        if keeper.has_said_much:
+            self._mending.replace()
         try:
             if not self._upkeep.alive:
                 raise ConnectionError("HAProxy has ended, and is being started again")
             await self._upkeep.look()
+            await self._look_at_certificates()
         except (OSError, BalancerError) as problem:
             log.warning("the balancer's targets are unknown: %s", str(problem) or "HAProxy is silent")
             await self._upkeep.end_frozen()
             pid = keeper.current.pid if keeper.current else None
             state: Literal["running", "starting"] = "running" if self._upkeep.alive else "starting"
-            node = NodeReport(pid=pid, version=version, state=state, problem=self._problem)
-            return BalancerReport(known=False, nodes=(node,), missing=missing)
+            node = NodeReport(pid=pid, version=version, state=state, problem=self._mending.problem)
+            return BalancerReport(known=False, nodes=(node,), missing=missing, certificates=self._shown())
         pid = keeper.current.pid if keeper.current else None
-        node = NodeReport(pid=pid, version=version, state="running", problem=self._problem)
-        targets = self._ledger.reports(self._wanted.members)
+        node = NodeReport(pid=pid, version=version, state="running", problem=self._mending.problem)
+        targets = self._ledger.reports(self._wanted.members, self._wanted.weighted)
         requests = self._ledger.requests
-        return BalancerReport(known=True, nodes=(node,), targets=targets, requests=requests, missing=missing)
+        return BalancerReport(
+            known=True, nodes=(node,), targets=targets, requests=requests, missing=missing, certificates=self._shown()
+        )
 
-    def _mend(self) -> None:
-        if not self._mending:
-            self._mending = True
-            self._tasks.spawn("get what is missing", self._keep_mending())
+    async def _look_at_certificates(self) -> None:
+        """Have those shown that have changed. One that is too long for the runtime socket takes a reload."""
+        current = self._keeper.current
+        if current and await self._keeper.certificates.look(self._wanted.heard, current.runtime):
+            self._mending.replace()
 
-    async def _keep_mending(self) -> None:
-        clock, pause, due = asyncio.get_running_loop().time, MENDING_PACE, 0.0
-        try:
-            while not self._closing and (self._stale or self._wanted.absent):
-                await asyncio.sleep(MENDING_PACE)
-                async with self._lock:
-                    if not self._closing:
-                        await self._mend_once(reload=clock() >= due)
-                if self._problem and clock() >= due:
-                    # A program that does not start is not there again in a second.
-                    pause, due = min(LONGEST_MENDING_PACE, 2 * pause), clock() + pause
-        finally:
-            self._mending = False
-
-    async def _mend_once(self, *, reload: bool) -> None:
-        if not self._wanted.endpoints:
-            self._stale, self._problem, self._wanted.absent = False, "", {}
-            return
-        if not self._keeper.bind(self._wanted) and not (self._stale and reload):
-            return
-        try:
-            self._stale = True
-            await self._begin(reload=True)
-        except BalancerError as problem:
-            self._tell(problem)
-            return
-        log.info("HAProxy serves all that is wanted%s", ", except what is missing" if self._wanted.absent else "")
-        self._notify()
-
-    def _tell(self, problem: BalancerError) -> None:
-        if problem.sentence != self._problem:
-            log.warning("HAProxy does not run as it should, and is tried again: %s", problem)
-        self._problem = problem.sentence
-
-    def _died(self) -> None:
-        if self._closing:
-            return
-        log.warning("HAProxy (pid %s) has ended; starting it again", self._keeper.current and self._keeper.current.pid)
-        lived = asyncio.get_running_loop().time() - self._upkeep.begun_at
-        self._pause = 0.0 if lived >= SHORT_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self._pause))
-        self._tasks.spawn("bring HAProxy back", self._keep_trying(self._pause))
-        self._notify()
-
-    async def _keep_trying(self, pause: float) -> None:
-        while not self._closing:
-            await asyncio.sleep(pause)
-            try:
-                async with self._lock:
-                    if self._wanted.endpoints and not self._upkeep.alive and not self._closing:
-                        await self._upkeep.bring_back()
-                return
-            except (OSError, BalancerError) as problem:
-                log.warning("HAProxy was not brought back: %s", problem)
-                pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * pause))
+    def _shown(self) -> tuple[CertificateReport, ...]:
+        return self._keeper.certificates.reports(self._wanted.routings.values())
 
     def _notify(self) -> None:
         for callback in self._callbacks:

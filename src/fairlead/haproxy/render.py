@@ -11,23 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fairlead.core.traffic import Routing, TargetGroup
-from fairlead.haproxy import words
+from fairlead.core.traffic import Routing
+from fairlead.haproxy import relay, tls, words
+from fairlead.haproxy.backends import backend
 from fairlead.haproxy.claims import Endpoint, endpoint_of
-from fairlead.haproxy.frontends import Part, frontend
-from fairlead.haproxy.servers import (
-    CHECKED,
-    OPEN,
-    SAFE,
-    UNSAFE,
-    Key,
-    Member,
-    file_line,
-    full_name,
-    group_of,
-    is_in,
-    settings,
-)
+from fairlead.haproxy.frontends import frontend
+from fairlead.haproxy.owners import Part
+from fairlead.haproxy.pages import own_errors
+from fairlead.haproxy.servers import OPEN, SAFE, UNSAFE, Key, Member, file_line, full_name, group_of, is_in
 
 LONGEST_MAXCONN = 20_000
 """More would only cost memory: HAProxy's tables grow with it, whether used or not."""
@@ -47,14 +38,20 @@ MOST_UID = 2**32 - 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What one generation of HAProxy is told about itself. user: (uid, gid) to run as, when started by root."""
+    """What one generation of HAProxy is told about itself. tls_folder: where the certificates of HTTPS listeners lie
+    (`haproxy/tls.py`), maps_folder: where maps do (`haproxy/maps.py`; "": there are none, and every rule is a line);
+    user: (uid, gid) to run as, when started by root."""
 
     runtime_socket: str
     pidfile: str
     state_file: str
     fd_limit: int
     threads: int
+    tls_folder: str = "/nowhere"
+    maps_folder: str = ""
     user: tuple[int, int] | None = None
+    secret: str = ""
+    """By which one HAProxy knows what another passes on (`relay`); "": nothing is passed on."""
 
 
 def threads_for(cores: int) -> int:
@@ -69,14 +66,19 @@ def render(routings: Iterable[Routing], members: Iterable[Member], place: Place)
     lines = ["# Written by fairlead, and again at every change of its targets."]
     lines += _global(ordered, len(known), place)
     lines += _defaults()
+    opened = any(listener.opening is not None for routing in ordered for listener in routing.listeners)
     for endpoint, parts in sorted(_by_endpoint(ordered).items()):
-        lines += frontend(endpoint, parts)
+        lines += frontend(endpoint, parts, place.tls_folder, place.maps_folder, opened=opened, secret=place.secret)
+        if place.secret:
+            idle = max(routing.attributes.idle_timeout for routing, _ in parts)
+            secure = parts[0][1].protocol == "HTTPS"
+            lines += relay.backends(endpoint, secure, words.milliseconds(idle, "idle timeout"))
     for routing in ordered:
         for group in sorted(routing.groups, key=lambda one: one.name):
             full = full_name(routing.stack, group)
             mine = [member for member in known if member.target.group == full]
             for role in (SAFE, UNSAFE, OPEN):
-                lines += _backend(full, group, role)
+                lines += backend(full, routing, group, role)
                 lines += [file_line(group, member, role) for member in mine if is_in(member, role)]
     return "\n".join(lines) + "\n"
 
@@ -113,7 +115,7 @@ def maxconn(fd_limit: int, listeners: int, targets: int) -> int:
 
 
 def _global(routings: list[Routing], targets: int, place: Place) -> list[str]:
-    delays = [group.deregistration_delay for routing in routings for group in routing.groups]
+    delays = [group.attributes.deregistration_delay for routing in routings for group in routing.groups]
     listeners = len(_by_endpoint(routings))
     socket = words.word(words.file_path(place.runtime_socket, "runtime socket"), "runtime socket")
     lines = [
@@ -131,6 +133,10 @@ def _global(routings: list[Routing], targets: int, place: Place) -> list[str]:
         # A variable, so that the text does not depend on the number; 2 is nobody's once it runs.
         f'    log "fd@${{{LOG_VARIABLE}-2}}" len 8192 format iso daemon notice',
     ]
+    if any(listener.protocol == "HTTPS" for routing in routings for listener in routing.listeners):
+        lines += tls.global_lines(place.tls_folder)
+        # As on an ALB; after so many requests a client is told to begin a new connection (aws-semantics A7).
+        lines += ["    tune.h2.fe.max-concurrent-streams 128", "    tune.h2.fe.max-total-streams 10000"]
     if place.user is not None:
         uid, gid = place.user
         lines.append(f"    uid {words.count(uid, 'uid', most=MOST_UID)}")
@@ -157,41 +163,7 @@ def _defaults() -> list[str]:
         "    option dontlognull",
         "    retries 3",
         "    backlog 4096",
-        "    unique-id-format Root=1-%[date,hex,bytes(8,8)]-%[uuid(4),regsub(-,,g),bytes(0,24)]",
+        # Cheaper than the digits of a uuid: every request gets one.
+        f"    unique-id-format Root=1-%[date,hex,bytes(8,8),lower]-{'%[rand,hex,bytes(8,8),lower]' * 3}",
+        *(f"    {error}" for error in own_errors()),
     ]
-
-
-def _backend(full: str, group: TargetGroup, role: str) -> list[str]:
-    lines = [
-        "",
-        f"backend {full}{role}",
-        # Its servers' changes of state; those of the other two would only say it again.
-        *(["    log global"] if role == SAFE else []),
-        "    balance roundrobin",
-        *_connections(group, role),
-        "    http-response set-var(txn.tst) status",
-        # HAProxy says 503 when no target could be reached; an ALB says 502 when there are targets.
-        '    http-after-response set-status 502 reason "Bad Gateway"'
-        f" if {{ status 503 }} !{{ var(txn.tst) -m found }} {{ nbsrv({full}{OPEN}) gt 0 }}",
-    ]
-    if role in CHECKED:
-        check = group.health_check
-        lines += [
-            "    option httpchk",
-            f"    http-check send meth GET uri {words.check_path(check.path)} ver HTTP/1.1"
-            f" hdr Host {words.check_host(check.host)} hdr User-Agent ELB-HealthChecker/2.0",
-            f"    http-check expect status {words.codes(check.matcher)}",
-            f"    timeout check {words.milliseconds(check.timeout, 'health check timeout')}",
-        ]
-    # A comment, so that the static part tells when the options of all servers have changed.
-    return [*lines, f"    # servers: {settings(group, role)}"]
-
-
-def _connections(group: TargetGroup, role: str) -> list[str]:
-    """How requests reach targets, and which are tried again (haproxy.md sections 5.1 and 5.3)."""
-    if group.retry == "off":
-        # As an ALB: one attempt. On a pooled connection HAProxy would answer a dead target with silence, not with 502.
-        return ["    option http-server-close", "    no option redispatch", "    retries 0", "    retry-on none"]
-    if role == SAFE:
-        return ["    http-reuse always", "    retry-on conn-failure empty-response"]
-    return ["    option http-server-close", "    retry-on conn-failure"]

@@ -55,6 +55,15 @@ class Ports:
             raise
         return new
 
+    def vet(self, stack: str, listeners: Collection[Listener]) -> None:
+        """PortInUse when another stack is in the way; nothing is claimed."""
+        before = self._claims.of(stack)
+        try:
+            for listener in listeners:
+                self._claims.add(stack, listener)
+        finally:
+            self._claims.put(stack, before)
+
     def claimed(self, stack: str) -> Claimed:
         """What the stack claims, for `settle`."""
         return self._claims.of(stack)

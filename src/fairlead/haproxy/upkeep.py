@@ -1,7 +1,8 @@
 """Keeps the running HAProxy like what is remembered, and brings it back when it dies.
 
 In: the memory (`Wanted`), the processes (`Keeper`). Out: after `carry_out`, a HAProxy that has exactly the remembered
-membership, with exact round robin among those in rotation, its file and its servers' states on disk.
+membership, with exact round robin among those in rotation where that is asked for, with less for targets that answer
+with errors where that is, its file and its servers' states on disk.
 
 The law: first the file, then the command; a write that failed does not stop the command and is repeated at the next
 look; a command that failed is made up for at the next look, by comparing everything. Called under the node's lock.
@@ -15,13 +16,24 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from fairlead.core.anomalies import Tally, judge
 from fairlead.errors import BalancerError
 from fairlead.haproxy import membership
-from fairlead.haproxy.commands import SHOW_STATE, Command, command, parse_servers_state
+from fairlead.haproxy.commands import (
+    SHOW_SESSIONS,
+    SHOW_STATE,
+    Command,
+    command,
+    end_session,
+    parse_servers_state,
+    parse_sessions,
+)
 from fairlead.haproxy.keeper import Keeper
 from fairlead.haproxy.ledger import Ledger, sessions_in
+from fairlead.haproxy.outcomes import Outcomes
 from fairlead.haproxy.process import Process
 from fairlead.haproxy.render import servers_in
+from fairlead.haproxy.servers import Key, Member, group_of
 from fairlead.haproxy.wanted import Wanted
 
 log = logging.getLogger(__name__)
@@ -41,6 +53,9 @@ class Upkeep:
         self._came_back = came_back
         self._unsettled = False
         self._unwritten = False
+        self._outcomes = Outcomes()
+        self._ramp_ends: dict[Key, float] = {}
+        """When each target on its way to its full share has it, in the loop's seconds."""
         self.begun_at = 0.0
         """When the present HAProxy took over, in the loop's seconds."""
 
@@ -51,6 +66,7 @@ class Upkeep:
     def begun(self) -> None:
         """Another process has taken over."""
         self.begun_at = asyncio.get_running_loop().time()
+        self._outcomes.begin(self.begun_at)
         self._ledger.new_process()
 
     def doubt(self) -> None:
@@ -84,7 +100,7 @@ class Upkeep:
 
     async def bring_back(self) -> None:
         """Start HAProxy on what is remembered; connections have been waiting in its listeners' queues."""
-        await self._keeper.launch(self._wanted.render, self._wanted.present, checked=False)
+        await self._keeper.launch(self._wanted, checked=False)
         self.begun()
         process = self._running()
         await self._settle(process)
@@ -112,6 +128,27 @@ class Upkeep:
         self._ledger.look(0, ())
         for leaving in tuple(self._keeper.leaving):
             await self._look_back(leaving)
+
+    async def sever(self, key: Key) -> None:
+        """End what runs inside a target, which stays; where no HAProxy lives nothing does. BalancerError: it does not
+        answer or obey."""
+        await self.carry_out()
+        if self._keeper.current is not None:
+            states = parse_servers_state(await self._keeper.current.runtime.ask(SHOW_STATE))
+            mine = [server for server in states if (group_of(server[0]), server[1]) == key]
+            await self._keeper.current.runtime.run([command("shutdown sessions", *server) for server in mine])
+        await self.end_inside(key)
+
+    async def end_inside(self, key: Key) -> None:
+        """End what runs inside a target in those that are leaving: they know no server any more, only what they do.
+        One that cannot be asked keeps it until the target ends it."""
+        for leaving in tuple(self._keeper.leaving):
+            if leaving.sessions == 0:
+                continue
+            with suppress(OSError, BalancerError):
+                open_ones = parse_sessions(await leaving.runtime.ask(SHOW_SESSIONS))
+                inside = [session for session, backend, server in open_ones if (group_of(backend), server) == key]
+                await leaving.runtime.run([end_session(session) for session in inside])
 
     def _running(self) -> Process:
         if self._keeper.current is None:
@@ -142,11 +179,12 @@ class Upkeep:
 
     async def _remove(self, process: Process, servers: list[Server]) -> None:
         """End what runs inside those servers and delete them (haproxy.md section 3.3)."""
-        why = ""
-        for _ in range(2):
-            # Drain comes first, again each time: in maintenance idle connections would block the deletion for good.
-            for step in ("drain", "maint", "shutdown sessions"):
-                await process.runtime.run([command(step, *server) for server in servers])
+        await self._do(process, servers, "maint", "shutdown sessions")
+        servers, why = await self._delete(process, servers)
+        for steps in (("drain", "maint"), ("drain", "maint", "shutdown sessions")):
+            # Idle connections of requests that ended in maintenance block the deletion for good; they go when a server
+            # leaves drain for maintenance. A client with a cookie may slip in between: it has its time to finish.
+            await self._do(process, servers, *steps)
             deadline = asyncio.get_running_loop().time() + DELETE_PATIENCE
             while servers and asyncio.get_running_loop().time() < deadline:
                 servers, why = await self._delete(process, servers)
@@ -154,6 +192,9 @@ class Upkeep:
         if servers:
             names = ", ".join("/".join(server) for server in servers)
             raise BalancerError(f"HAProxy does not let go of {names}", why, "fairlead goes on trying")
+
+    async def _do(self, process: Process, servers: list[Server], *steps: str) -> None:
+        await process.runtime.run([command(step, *server) for server in servers for step in steps])
 
     async def _delete(self, process: Process, servers: list[Server]) -> tuple[list[Server], str]:
         """Those that are still there, and why."""
@@ -171,20 +212,57 @@ class Upkeep:
         self._ledger.look(process.generation, await process.read())
         for leaving in tuple(self._keeper.leaving):
             await self._look_back(leaving)
-        recovered = [one for one in self._wanted.members.values() if one.down and self._ledger.is_up(one.key)]
-        if recovered:
-            # Marked down, they passed a check again: their fail-open servers come back too.
-            self._wanted.members.update((one.key, replace(one, down=False)) for one in recovered)
+        groups, up = self._wanted.groups, self._ledger.in_rotation()
+        self._follow_ramps()
+        # Marked down, they passed a check again: their fail-open servers come back too.
+        changed = [replace(one, down=False) for one in self._wanted.members.values() if one.down and one.key in up]
+        changed += self._weighed(up)
+        if changed:
+            self._wanted.members.update((one.key, one) for one in changed)
             self._unsettled = True
             await self.carry_out()
             return
         for backend, names in self._ledger.changed().items():
-            if len(names) > 1:
+            group = groups.get(group_of(backend))
+            if len(names) > 1 and group and group.attributes.algorithm == "round_robin":
                 await process.runtime.run(membership.level(backend, names))
         if self._ledger.states_changed():
             await self._keeper.save_state()
         if self._unwritten:
             await self._write()
+
+    def _follow_ramps(self) -> None:
+        """Remember how far the ramps are: HAProxy begins them anew when it is reloaded, and then gets what is left."""
+        now, ramps, groups = asyncio.get_running_loop().time(), self._ledger.ramps(), self._wanted.groups
+        self._ramp_ends = {key: end for key, end in self._ramp_ends.items() if key in ramps}
+        for key, member in self._wanted.members.items():
+            whole = groups[key[0]].attributes.slow_start if member.ramps else 0.0
+            ramped = 0.0
+            if whole and key in ramps:
+                end = self._ramp_ends.setdefault(key, now + whole * (1 - ramps[key] / 100))
+                ramped = min(1.0, max(0.0, 1 - (end - now) / whole))
+            if ramped != member.ramped:
+                self._wanted.members[key] = replace(member, ramped=ramped)
+
+    def _weighed(self, up: set[Key]) -> list[Member]:
+        """The members that are to get more or fewer requests than before, because of what came of those of late."""
+        weighted = self._wanted.weighted
+        if not weighted or not self._outcomes.note(asyncio.get_running_loop().time(), self._ledger.tallies()):
+            return []
+        changed = []
+        for group in weighted:
+            mine = {key: one for key, one in self._wanted.members.items() if key[0] == group}
+            healthy = [key for key, one in mine.items() if one.trusted and key in up]
+            tallies: dict[str, Tally] = {key[1]: tally for key, tally in self._outcomes.recent(healthy).items()}
+            verdicts = judge(tallies, {key[1]: one.weight for key, one in mine.items()})
+            for (_, name), member in mine.items():
+                verdict = verdicts.get(name)
+                if verdict and verdict.weight != member.weight:
+                    log.info(
+                        "%s/%s gets weight %d, not %d: %s", *member.key, verdict.weight, member.weight, verdict.reason
+                    )
+                    changed.append(replace(member, weight=verdict.weight))
+        return changed
 
     async def _look_back(self, leaving: Process) -> None:
         """Sessions and requests of one that is leaving count. It stays as long as our connection to it does."""

@@ -9,7 +9,8 @@ from fairlead.core.model import Listener
 from fairlead.core.traffic import MissingListener, Routing, TargetGroup
 from fairlead.haproxy.claims import Endpoint, endpoint_of
 from fairlead.haproxy.render import Place, render
-from fairlead.haproxy.servers import Key, Member, groups_of
+from fairlead.haproxy.servers import SAFE, Key, Member, groups_of, is_weighted, recalled
+from fairlead.haproxy.tls import lists_folder
 
 Wish = tuple[str, Endpoint]
 """A stack, and where it wants to listen."""
@@ -52,9 +53,10 @@ class Wanted:
             if (wish := (stack, endpoint_of(listener))) in self.absent
         )
 
-    def render(self, place: Place) -> str:
-        """The configuration; BalancerError names a value that cannot be written."""
-        heard = [
+    @property
+    def heard(self) -> list[Routing]:
+        """The routings without the listeners that are absent."""
+        return [
             replace(
                 routing,
                 listeners=tuple(
@@ -63,10 +65,27 @@ class Wanted:
             )
             for routing in self.routings.values()
         ]
-        return render(heard, self.members.values(), place)
+
+    def render(self, place: Place) -> str:
+        """The configuration; BalancerError names a value that cannot be written. place: its `tls_folder` is the folder
+        of all certificates."""
+        heard = self.heard
+        here = replace(place, tls_folder=lists_folder(place.tls_folder, heard))
+        return render(heard, self.members.values(), here)
 
     def _listeners(self) -> list[tuple[str, Listener]]:
         return [(routing.stack, one) for routing in self.routings.values() for one in routing.listeners]
+
+    @property
+    def weighted(self) -> list[str]:
+        """The groups in which targets that answer with errors get fewer requests."""
+        return [name for name, group in self.groups.items() if is_weighted(group, SAFE)]
+
+    def recall(self, text: str) -> None:
+        """What the daemon before knew of the targets, and only the configuration that it wrote still tells."""
+        for key, (ramps, weight) in recalled(text).items():
+            if key in self.members:
+                self.members[key] = replace(self.members[key], ramps=ramps, weight=weight)
 
     def keep(self, members: Iterable[Member]) -> list[Member]:
         """Make the members those of `members` whose group exists, and return the others."""

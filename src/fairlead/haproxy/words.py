@@ -11,11 +11,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from itertools import zip_longest
 
 from fairlead.errors import BalancerError
 
 LONGEST_WORD = 1024
 """Characters of one value."""
+
+LONGEST_TEXT = 4096
+"""Bytes of a fixed answer, which must fit into HAProxy's buffer; an ALB takes 1024 characters."""
 
 LONGEST_TIME = 2_000_000_000
 """Milliseconds: HAProxy's timers are 31 bits."""
@@ -24,9 +28,19 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})")
 _CODES = re.compile(r"[1-5][0-9]{2}(?:-[1-5][0-9]{2})?(?:,[1-5][0-9]{2}(?:-[1-5][0-9]{2})?)*")
 _PATH = re.compile(r"/[\x21-\x7e]*")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_COOKIE = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,255}")
 _HOST_PATTERN = re.compile(r"[A-Za-z0-9._*?-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]")
 _PATH_PATTERN = re.compile(r"[/*?][\x21-\x7e]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&*+.^_`|~-]{1,128}")
+_HEADER_PATTERN = re.compile(r"[\x20-\x7e\t]*")
+_QUERY_KEY = re.compile(r"[\x21-\x25\x27-\x3c\x3e-\x7e]*")
+_QUERY_VALUE = re.compile(r"[\x21-\x25\x27-\x7e]*")
+_METHOD = re.compile(r"[A-Za-z0-9!#$%&*+.^_`|~-]{1,64}")
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&+.^_-]+/[A-Za-z0-9!#$&+.^_-]+(?:; *[A-Za-z0-9_-]+=[A-Za-z0-9._-]+)?")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_URI_TEXT = re.compile(r"[\x21-\x7e]*")
+_REDIRECT_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]*")
 _RUNTIME_SPECIAL = re.compile(r"""[ \\;'"#]""")
 
 
@@ -42,10 +56,10 @@ def name(value: str, what: str) -> str:
     return value
 
 
-def word(value: str, what: str) -> str:
+def word(value: str, what: str, most: int = LONGEST_WORD) -> str:
     """`value` quoted for the configuration file: everything in it is literal."""
-    if len(value) > LONGEST_WORD:
-        raise refuse(what, value, f"it has {len(value)} characters, more than {LONGEST_WORD}")
+    if len(value) > most:
+        raise refuse(what, value, f"it has {len(value)} characters, more than {most}")
     # Newline and NUL break any quoting; the other controls and lone surrogates have no business in a value either.
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise refuse(what, value, "it holds a control character")
@@ -101,6 +115,96 @@ def host_pattern(value: str) -> str:
     if not _HOST_PATTERN.fullmatch(value):
         raise refuse("host pattern", value, "it must be a host name without port, in which * and ? may stand")
     return value.lower()
+
+
+def header_name(value: str) -> str:
+    """A header's name inside a fetch of HAProxy's: `req.fhdr(NAME)`, where a quote or a bracket would end it."""
+    if not _HEADER_NAME.fullmatch(value):
+        raise refuse("header name", value, "it must have 1 to 128 of the characters that HTTP allows in one")
+    return value.lower()
+
+
+def header_pattern(value: str) -> str:
+    """A pattern that a header's values are compared with, not yet quoted."""
+    if not _HEADER_PATTERN.fullmatch(value):
+        raise refuse("header pattern", value, "it must hold nothing but ASCII", "let * or ? stand for the rest")
+    return value
+
+
+def query_pattern(key: str, value: str) -> tuple[str, str]:
+    """Patterns of a parameter's key and value, not yet quoted; parameters are compared as they are sent."""
+    encode = "write other characters as %XX"
+    if not _QUERY_KEY.fullmatch(key):
+        raise refuse("query key", key, "it must hold no blank, no = and no &, and nothing but ASCII", encode)
+    if not _QUERY_VALUE.fullmatch(value):
+        raise refuse("query value", value, "it must hold no blank and no &, and nothing but ASCII", encode)
+    return key, value
+
+
+def method(value: str) -> str:
+    """A method that requests are compared with, quoted."""
+    if not _METHOD.fullmatch(value):
+        raise refuse("method", value, "it must have 1 to 64 of the characters that HTTP allows in one")
+    return word(value, "method")
+
+
+def network(value: str) -> str:
+    """An address or a network, in its shortest form."""
+    try:
+        found = ipaddress.ip_network(value, strict=False)
+    except ValueError as problem:
+        raise refuse("source", value, "it is neither an IP address nor a network like 10.0.0.0/8") from problem
+    if "%" in value:
+        raise refuse("source", value, "an address with a zone (%) is not supported")
+    return str(found)
+
+
+def redirect_part(value: str, part: str) -> str:
+    """The fixed text of a redirect's host, path or query, inside a word that HAProxy reads as a format: `%` is doubled
+    there."""
+    allowed = _REDIRECT_HOST if part == "host" else _URI_TEXT
+    if len(value) > LONGEST_WORD or not allowed.fullmatch(value):
+        raise refuse(
+            f"redirect {part}", value,
+            "it must be a host name" if part == "host" else "it must hold no blank and nothing but ASCII",
+            "" if part == "host" else "write other characters as %XX",
+        )  # fmt: skip
+    return value.replace("%", "%%")
+
+
+def content_type(value: str) -> str:
+    """Of a fixed answer."""
+    if len(value) > LONGEST_WORD or not _CONTENT_TYPE.fullmatch(value):
+        raise refuse("content type", value, "it must be a media type like text/plain")
+    return word(value, "content type")
+
+
+def digest(value: str) -> str:
+    """A sha256, hexadecimal."""
+    if not _DIGEST.fullmatch(value):
+        raise refuse("digest", value, "it must be a sha256, written as 64 of 0-9 and a-f")
+    return value
+
+
+def text(value: str, what: str) -> str:
+    """`value` quoted like a word; it may have several lines, and tabs."""
+    if (size := len(value.encode(errors="surrogatepass"))) > LONGEST_TEXT:
+        raise refuse(what, value, f"it has {size} bytes, more than {LONGEST_TEXT}")
+    # HAProxy reads \n, \r and \t only between double quotes, so these stand in a quotation of their own.
+    pieces = re.split(r"([\n\r\t]+)", value)
+    blanks, lines = map(_blanks, pieces[1::2]), (word(line, what, LONGEST_TEXT) for line in pieces[::2])
+    return "".join(piece for pair in zip_longest(lines, blanks, fillvalue="") for piece in pair)
+
+
+def _blanks(value: str) -> str:
+    return '"' + value.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t") + '"'
+
+
+def cookie_name(value: str) -> str:
+    """The name of a cookie of an app's; it goes unquoted into fetches."""
+    if not _COOKIE.fullmatch(value):
+        raise refuse("stickiness cookie", value, "it must have 1 to 255 letters, digits and . _ -")
+    return value
 
 
 def codes(value: str) -> str:

@@ -24,7 +24,7 @@ from typing import Literal
 
 from fairlead.core.differences import Preview
 from fairlead.core.layout import Layout
-from fairlead.core.model import App, Release, Service, Stack
+from fairlead.core.model import App, Command, Release, Service, Stack
 from fairlead.errors import BuildError, FairleadError
 from fairlead.releases import buildlog, misfortune
 from fairlead.releases.access import User
@@ -163,8 +163,9 @@ class ReleaseBuilder:
             raise misfortune.from_system(problem, self._layout.home) from problem
 
     async def _look(self, order: _Order, progress: Progress) -> Survey:
-        # The stack's own file is no part of the program: a new size in it must not make a new release.
-        never = (self._layout.home, self._layout.run, order.stack.path)
+        # The stack's own file is no part of the program: a new size in it must not make a new release. Nor are the
+        # balancer's certificates: their keys are not for the instances, and a renewal is no release.
+        never = (self._layout.home, self._layout.run, order.stack.path, *order.stack.certificate_files)
         return await look(order.service.source, never, self._env, self._path, progress)
 
     async def _build(self, order: _Order, known: Sequence[Release]) -> Release:
@@ -231,6 +232,7 @@ class ReleaseBuilder:
             interface = await self._detect(order, environment, runner, stage, found.ignored)
             argv = self._app_argv(program, environment, runner, server)
         else:
+            assert isinstance(program, Command)
             check_program(
                 program.argv[0],
                 source=f"{stage}/source",
@@ -391,7 +393,8 @@ def _silent(text: str) -> None:
 def _address(service: Service) -> Literal["unix", "tcp", "none"]:
     if not service.serves:
         return "none"
-    return "unix" if isinstance(service.program, App) or service.program.wants_socket else "tcp"
+    program = service.program
+    return "unix" if isinstance(program, App) or (isinstance(program, Command) and program.wants_socket) else "tcp"
 
 
 def _new_stage(order: _Order) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fairlead.core.fingerprint import fields_hash
-from fairlead.core.model import App, Release, Service
+from fairlead.core.model import App, Command, Release, Service
 from fairlead.errors import BuildError
 from fairlead.releases.environment import environment_key
 from fairlead.releases.folders import is_complete
@@ -75,6 +75,7 @@ def _wants_environment(service: Service, inputs: DependencyInputs | None) -> boo
     one of its commands starts with `python`, which many systems know only as python3."""
     if isinstance(service.program, App) or inputs is not None or service.python is not None:
         return True
+    assert isinstance(service.program, Command)
     commands = (service.program.argv, *service.build, *((service.before_traffic,) if service.before_traffic else ()))
     return any(words[0] in ("python", "python3") for words in commands)
 
@@ -86,7 +87,7 @@ def _fingerprint(service: Service, source_hash: str, key: str | None) -> str:
             "source": source_hash,
             "environment": key,
             "app": [program.target, program.threads] if isinstance(program, App) else None,
-            "command": None if isinstance(program, App) else list(program.argv),
+            "command": list(program.argv) if isinstance(program, Command) else None,
             "variables": dict(service.environment),
             "python": service.python,
             **_unless_default(service),

@@ -4,8 +4,8 @@
     python runner.py TARGET --detect                                                   print {"interface": "wsgi"}
 
 It imports nothing of fairlead: a copy of this file runs in the release's own interpreter, as the instance's user, with
-the release's source as its working folder. TARGET is `module:attribute` or `module:factory()`. DIR holds Granian and is
-appended to the path, so that the app's own versions of everything win.
+the release's source as its working folder; hence one long file. TARGET is `module:attribute` or `module:factory()`. DIR
+holds Granian and is appended to the path, so that the app's own versions of everything win.
 
 Granian's own command line is not used, because it starts two processes, shares ports in silence, outlives its parent
 and deadlocks at a third SIGTERM; so this file drives private names of one exact version of Granian (server.py pins it)
@@ -25,6 +25,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -193,44 +194,122 @@ def find(target: str) -> tuple[str, Any]:
     return detect(load(target), may_call=not target.endswith("()"))
 
 
-# --- the client's address and scheme, as the balancer wrote them -----------------------------------------------------
+# --- what the balancer says of the client and of the address that was asked -------------------------------------------
+
+# Only the balancer can open the socket, and what it says of a client stands last: entries and header lines before that
+# are the client's own words. Granian's wrappers (granian.utils.proxies) do not fit: on a Unix socket they believe
+# nobody or, told to believe everybody, the leftmost entry; and the socket's path stays the server's name.
+
+UNKNOWN = "0.0.0.0"
+"""The client of a request without X-Forwarded-For (a health check, `forwarded_for: remove`). An address, for apps that
+read it as one; never 127.0.0.1, which some apps let in."""
+
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]{1,255}))(?::(\d*))?", re.ASCII | re.IGNORECASE)
+
+
+def forwarded(client: str, proto: str, port: str, host: str) -> tuple[tuple[str, int], str, tuple[str, int]]:
+    """((client's address, its port or 0), `http` or `https`, (server's name, its port)).
+
+    In: the values of X-Forwarded-For, -Proto and -Port and of Host, "" for what is missing; whatever they hold."""
+    scheme = _SCHEMES.get(_last(proto).lower(), "http")
+    name, asked_port = _host(host)
+    own = _port(_last(port)) or asked_port or (443 if scheme == "https" else 80)
+    return _client(_last(client)), scheme, (name, own)
+
+
+def _last(values: str) -> str:
+    return values.rpartition(",")[2].strip()
+
+
+def _client(entry: str) -> tuple[str, int]:
+    """`203.0.113.9` or `2001:db8::1`; some proxies write a port too: `203.0.113.9:4711`, `[2001:db8::1]:4711`."""
+    host, port = entry, ""
+    if entry.startswith("["):
+        host, _, port = entry[1:].partition("]")
+    elif entry.count(":") == 1:
+        host, _, port = entry.partition(":")
+    return (host, _port(port.removeprefix(":"))) if _is_address(host) else (UNKNOWN, 0)
+
+
+def _host(value: str) -> tuple[str, int]:
+    """The name (an IPv6 address without brackets) and the port, or 0, of a Host header."""
+    found = _AUTHORITY.fullmatch(value)
+    if not found or (found[1] and not _is_address(found[1])):
+        return "localhost", 0
+    return found[1] or found[2], _port(found[3] or "")
+
+
+def _port(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536 else 0
+
+
+def _is_address(text: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def wsgi_forwarded(app: Callable[..., Any]) -> Callable[..., Any]:
-    """REMOTE_ADDR from the rightmost entry of X-Forwarded-For (those left of it are what the client claims)."""
+    """REMOTE_ADDR, wsgi.url_scheme, SERVER_NAME and SERVER_PORT as the balancer's headers say."""
 
     @functools.wraps(app, updated=())
-    def forwarded(environ: dict[str, Any], start_response: Any) -> Any:
-        client = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-        if client:
-            environ["REMOTE_ADDR"] = client
-        if environ.get("HTTP_X_FORWARDED_PROTO") in ("http", "https"):
-            environ["wsgi.url_scheme"] = environ["HTTP_X_FORWARDED_PROTO"]
+    def served(environ: dict[str, Any], start_response: Any) -> Any:
+        names = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_PORT", "HTTP_HOST")
+        (client, _), scheme, (name, port) = forwarded(*[environ.get(key, "") for key in names])
+        environ["REMOTE_ADDR"], environ["wsgi.url_scheme"] = client, scheme
+        environ["SERVER_NAME"] = f"[{name}]" if ":" in name else name
+        environ["SERVER_PORT"] = str(port)
         return app(environ, start_response)
 
-    return forwarded
+    return served
 
 
 def asgi_forwarded(app: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for `scope`: client and scheme, `ws` and `wss` for a WebSocket."""
+    """The same for `scope`: client, scheme (`ws` and `wss` for a WebSocket) and server."""
 
     @functools.wraps(app, updated=())
-    def forwarded(scope: dict[str, Any], receive: Any, send: Any) -> Any:
+    def served(scope: dict[str, Any], receive: Any, send: Any) -> Any:
         if scope["type"] != "lifespan":
-            client, scheme = b"", b""
-            for name, value in scope["headers"]:
-                if name == b"x-forwarded-for":
-                    client = value.rpartition(b",")[2].strip()
-                elif name == b"x-forwarded-proto":
-                    scheme = value
-            if client:
-                scope["client"] = (client.decode("latin-1"), 0)
-            if scheme in (b"http", b"https"):
-                web = scope["type"] == "websocket"
-                scope["scheme"] = scheme.decode().replace("http", "ws") if web else scheme.decode()
+            # Of several lines the last one stays.
+            headers = dict(scope["headers"])
+            names = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-port", b"host")
+            values = [headers.get(name, b"").decode("latin-1") for name in names]
+            scope["client"], scheme, scope["server"] = forwarded(*values)
+            scope["scheme"] = scheme.replace("http", "ws") if scope["type"] == "websocket" else scheme
         return app(scope, receive, send)
 
-    return forwarded
+    return served
+
+
+class _RSGIScope:
+    """RSGI's scope, whose own fields cannot be set."""
+
+    def __init__(self, scope: Any) -> None:
+        values = [",".join(scope.headers.get_all(f"x-forwarded-{name}")) for name in ("for", "proto", "port")]
+        values.append(scope.authority or scope.headers.get("host", ""))
+        client, self.scheme, server = forwarded(*values)
+        self.client, self.server = (f"[{at}]:{port}" if ":" in at else f"{at}:{port}" for at, port in (client, server))
+        self._scope = scope
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scope, name)
+
+
+def rsgi_forwarded(app: Any) -> Any:
+    """The same for RSGI; what else the app brings (`__rsgi_init__`, `__rsgi_del__`) is still its own."""
+    handle = getattr(app, "__rsgi__", app)
+
+    class Served:
+        def __rsgi__(self, scope: Any, proto: Any) -> Any:
+            return handle(_RSGIScope(scope), proto)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(app, name)
+
+    return Served()
 
 
 # --- serving ---------------------------------------------------------------------------------------------------------
@@ -318,12 +397,12 @@ def serve(target: str, server_path: str, path: str, threads: int, umask: int) ->
     sys.path.insert(0, os.getcwd())
     interface, app = find(target)
     _first_signal_only()
-    wrap = {"wsgi": wsgi_forwarded, "asgi": asgi_forwarded}.get(interface, lambda served: served)
-    served = wrap(app)
+    served = {"wsgi": wsgi_forwarded, "asgi": asgi_forwarded, "rsgi": rsgi_forwarded}[interface](app)
     server = _serve_here(mp, bound)(
         target,
         interface=common.Interfaces(interface),
-        http=common.HTTPModes.http1,
+        # HTTP/1.1, and h2c for a target group with `protocol: HTTP2`: a connection's first bytes tell which.
+        http=common.HTTPModes.auto,
         backlog=BACKLOG,
         websockets=interface != "wsgi",
         blocking_threads=threads if interface == "wsgi" else None,

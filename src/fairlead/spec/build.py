@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os.path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from fairlead.core import model
 from fairlead.spec.document import Mapping, dotted, walk
 from fairlead.spec.schema import File
-from fairlead.spec.schema.load_balancer import Action, Listener, LoadBalancer, Rule
+from fairlead.spec.schema.load_balancer import Action, Listener, LoadBalancer, Redirect, Rule
 from fairlead.spec.schema.operations import Alarm
-from fairlead.spec.schema.services import HealthCheck, Job, Service
+from fairlead.spec.schema.services import Job, Service
+from fairlead.spec.schema.target_group import HealthCheck, TargetGroup
 from fairlead.spec.support import unenforced
 
 DEFAULT_PORT = 8080
+GRPC_CHECK = {"path": "/AWS.ALB/healthcheck", "matcher": "12"}
+"""What a gRPC service is asked for, and the code that passes (UNIMPLEMENTED), unless the file says otherwise."""
+
 ZONES = "abcdef"
 """The letter of each zone; the schema allows no more."""
 
@@ -25,7 +29,8 @@ def stack_of(file: File, root: Mapping, path: str) -> model.Stack:
         path=path,
         engine="local",
         services=tuple(_service(id, service, os.path.dirname(path)) for id, service in file.services.items()),
-        listeners=_listeners(file),
+        listeners=_listeners(file, os.path.dirname(path)),
+        attributes=_attributes(file.load_balancer or LoadBalancer()),
         jobs=tuple(_job(id, job) for id, job in file.jobs.items()),
         alarms=tuple(_alarm(alarm) for alarm in file.alarms),
         zones=_zones(file),
@@ -34,18 +39,17 @@ def stack_of(file: File, root: Mapping, path: str) -> model.Stack:
     )
 
 
-def source_folder(source: str, folder: str) -> str:
-    """`source` of a service, absolute; relative ones begin at the file's folder."""
-    return os.path.normpath(os.path.join(folder, source))
+def absolute_path(path: str, folder: str) -> str:
+    """`path` as the file writes it, absolute; relative ones begin at the file's folder."""
+    return os.path.normpath(os.path.join(folder, path))
 
 
 def _service(id: str, service: Service, folder: str) -> model.Service:
-    size = service.instances or 1
-    program = model.App(target=service.app, threads=service.threads) if service.app else None
+    size = len(service.targets) if service.targets else service.instances or 1
     return model.Service(
         name=id,
-        program=program or model.Command(argv=service.command or ()),
-        source=source_folder(service.source, folder),
+        program=_program(service),
+        source=absolute_path(service.source, folder),
         serves=service.port != "none",
         python=service.python,
         build=service.build,
@@ -55,9 +59,8 @@ def _service(id: str, service: Service, folder: str) -> model.Service:
         minimum=size,
         desired=size,
         maximum=size,
-        health_check=_health_check(service.health_check),
-        deregistration_delay=service.target_group.deregistration_delay,
-        retry=service.target_group.retry,
+        health_check=_health_check(service.health_check, service.target_group.protocol),
+        target_group=_target_group(service.target_group),
         stop_timeout=service.deploy.stop_timeout,
         min_healthy=round(service.deploy.min_healthy),
         max_healthy=round(service.deploy.max_healthy),
@@ -67,45 +70,124 @@ def _service(id: str, service: Service, folder: str) -> model.Service:
     )
 
 
-def _health_check(check: HealthCheck) -> model.HealthCheck:
+def _program(service: Service) -> model.App | model.Command | model.Targets:
+    if service.targets:
+        return model.Targets(addresses=service.targets)
+    if service.app:
+        return model.App(target=service.app, threads=service.threads)
+    return model.Command(argv=service.command or ())
+
+
+def _health_check(check: HealthCheck, protocol: str) -> model.HealthCheck:
+    """protocol: what the targets speak. A gRPC service is asked for another path and other codes (aws-semantics B5)."""
+    usual = GRPC_CHECK if protocol == "GRPC" else {}
+    given = {name: getattr(check, name) for name in ("path", "matcher")}
+    asked = {name: value if name in check.model_fields_set else usual.get(name, value) for name, value in given.items()}
     return model.HealthCheck(
-        path=check.path,
+        enabled=check.enabled,
+        protocol="GRPC" if protocol == "GRPC" and check.protocol == "HTTP" else check.protocol,
+        port=check.port if isinstance(check.port, int) else None,
+        path=asked["path"],
         host=check.host,
         interval=check.interval,
         timeout=min(2.0, check.interval) if check.timeout is None else check.timeout,
         healthy_threshold=check.healthy_threshold,
         unhealthy_threshold=check.unhealthy_threshold,
-        matcher=check.matcher,
+        matcher=asked["matcher"],
         grace_period=check.grace_period,
         replace_unhealthy=check.replace_unhealthy,
     )
 
 
-def _listeners(file: File) -> tuple[model.Listener, ...]:
+def _target_group(group: TargetGroup) -> model.TargetGroupAttributes:
+    sticky = group.stickiness
+    return model.TargetGroupAttributes(
+        protocol=group.protocol,
+        algorithm=group.algorithm,
+        anomaly_mitigation=group.anomaly_mitigation,
+        retry=group.retry,
+        unsafe_methods=group.unsafe_methods,
+        connect_timeout=group.connect_timeout,
+        deregistration_delay=group.deregistration_delay,
+        slow_start=group.slow_start,
+        stickiness=model.Stickiness(cookie=sticky.cookie, duration=sticky.duration) if sticky else None,
+    )
+
+
+def _listeners(file: File, folder: str) -> tuple[model.Listener, ...]:
     """Those of the file; without any, one on port 8080 for the only service that takes requests, if there is one."""
     balancer = file.load_balancer or LoadBalancer()
     if balancer.listeners is None:
         takers = [id for id, service in file.services.items() if service.port != "none"]
-        return tuple(model.Listener(port=DEFAULT_PORT, default=id, address=balancer.address) for id in takers)
-    return tuple(_listener(listener, balancer.address) for listener in balancer.listeners)
+        return tuple(
+            model.Listener(port=DEFAULT_PORT, default=model.forward_to(id), address=balancer.address) for id in takers
+        )
+    return tuple(_listener(listener, balancer.address, folder) for listener in balancer.listeners)
 
 
-def _listener(listener: Listener, address: str) -> model.Listener:
+def _listener(listener: Listener, address: str, folder: str) -> model.Listener:
     return model.Listener(
         port=listener.port,
-        default=_only_service(listener.default) if listener.default else None,
+        default=_action(listener.default) if listener.default else None,
         rules=tuple(_rule(rule) for rule in listener.rules),
         address=address,
+        protocol=listener.protocol,
+        certificates=_certificates(listener, folder),
+    )
+
+
+def _certificates(listener: Listener, folder: str) -> tuple[model.Certificate, ...] | Literal["local"] | None:
+    """`support` takes no `acme`."""
+    if not isinstance(listener.certificates, tuple):
+        return "local" if listener.certificates else None
+    return tuple(
+        model.Certificate(file=absolute_path(one.file, folder), key=absolute_path(one.key, folder))
+        for one in listener.certificates
     )
 
 
 def _rule(rule: Rule) -> model.Rule:
-    return model.Rule(forward=_only_service(rule), paths=rule.when.path or (), hosts=rule.when.host or ())
+    when = rule.when
+    conditions = model.Conditions(
+        paths=when.path or (),
+        hosts=when.host or (),
+        methods=when.method or (),
+        headers=tuple((when.header or {}).items()),
+        queries=tuple((when.query or {}).items()),
+        source_ips=when.source_ip or (),
+    )
+    return model.Rule(when=conditions, then=_action(rule))
 
 
-def _only_service(action: Action) -> str:
-    """`support` takes only actions that forward to one."""
-    return next(iter(action.forward or {}))
+def _action(action: Action) -> model.Action:
+    if action.redirect:
+        return _redirect(action.redirect)
+    if action.respond:
+        answer = action.respond
+        return model.Respond(status=answer.status, content_type=answer.content_type, body=answer.body)
+    weights = action.forward or {}
+    if len(weights) == 1:
+        # What its weight is makes no difference, and so must not look like one.
+        return model.forward_to(next(iter(weights)))
+    return model.Forward(weights=tuple(weights.items()), stickiness=action.stickiness)
+
+
+def _redirect(redirect: Redirect) -> model.Redirect:
+    """A part that says what it would be without being written is left out."""
+    changed: dict[str, Any] = redirect.changes()
+    query = None if redirect.query == "#{query}" else redirect.query
+    return model.Redirect(status=redirect.status, query=query, **changed)
+
+
+def _attributes(balancer: LoadBalancer) -> model.LoadBalancerAttributes:
+    return model.LoadBalancerAttributes(
+        idle_timeout=balancer.idle_timeout,
+        client_keep_alive=balancer.client_keep_alive,
+        forwarded_for=balancer.forwarded_for,
+        desync_mitigation=balancer.desync_mitigation,
+        drop_invalid_headers=balancer.drop_invalid_headers,
+        preserve_host=balancer.preserve_host,
+    )
 
 
 def _job(id: str, job: Job) -> model.Job:

@@ -34,7 +34,9 @@ DEFINITIONS = {
 }
 """What `VARIABLE` refers to."""
 
-WRITTEN_AS_TEXT = re.compile(r"services\.ID\.(environment\.ID|python)|databases\.ID\.version|aws\.tags\.ID")
+WRITTEN_AS_TEXT = re.compile(
+    r"services\.ID\.(environment\.ID|python)|databases\.ID\.version|aws\.tags\.ID|.*\.when\.(header|query)\.ID(\.ID)?"
+)
 """Texts that may be written without quotes where they read as a number or as true."""
 
 

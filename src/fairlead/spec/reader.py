@@ -1,8 +1,9 @@
 """The reading of a fairlead.yaml, from the file to a `Stack`, in stages that are kept apart.
 
 parse (is it YAML) -> interpolate (`${...}`) -> validate (is it a fairlead file) -> support (can this version do it).
-Parsing must succeed before anything else can be said; the problems of all later stages, of `.env` and of the source
-folders are raised together, as one SpecError whose first words say which stage failed. The daemon calls `read` at `up`.
+Parsing must succeed before anything else can be said; the problems of all later stages, of `.env`, of source folders
+and of the files of certificates are raised together, as one SpecError whose first words say which stage failed. The
+daemon calls `read` at `up`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from collections.abc import Iterator, Mapping
 from fairlead import __version__
 from fairlead.core.model import Stack
 from fairlead.errors import SpecError
-from fairlead.spec.build import source_folder, stack_of
-from fairlead.spec.document import Scalar, find, parse
+from fairlead.spec.build import absolute_path, stack_of
+from fairlead.spec.document import Path, Scalar, dotted, find, parse
 from fairlead.spec.dotenv import FILE as DOTENV
 from fairlead.spec.dotenv import parse_dotenv
 from fairlead.spec.interpolate import Interpolated, interpolate
 from fairlead.spec.problems import Place, Problem, as_error, printable, shown
-from fairlead.spec.references import entries
+from fairlead.spec.references import entries, items
 from fairlead.spec.support import refusals
 from fairlead.spec.validate import validate
 
@@ -51,6 +52,7 @@ def _judge(text: str, path: str, env: Mapping[str, str], dotenv: str, *, look_at
     problems += document.problems + more
     if look_at_disk:
         problems += _source_problems(document, os.path.dirname(path))
+        problems += _certificate_problems(document, os.path.dirname(path))
     unsupported = _unless_said(refusals(document), problems)
     if problems:
         count = len(set(problems) | set(unsupported))
@@ -80,13 +82,46 @@ def _source_problems(document: Interpolated, folder: str) -> Iterator[Problem]:
         source = find(entry.value, "source")
         if not isinstance(source, Scalar) or not source.text.strip() or "\0" in source.text:
             continue
-        absolute = source_folder(source.text, folder)
+        absolute = absolute_path(source.text, folder)
         if ("services", id, "source") in document.unknown or os.path.isdir(absolute):
             continue
         key = f"services.{id}.source"
         kind = "is not a folder" if os.path.exists(absolute) else "does not exist"
         advice = "write a folder, relative to the file's own"
         yield Problem(source.place, key, f"the folder {shown(absolute)} {kind}", advice)
+
+
+def _certificate_problems(document: Interpolated, folder: str) -> Iterator[Problem]:
+    """Files of certificates that cannot be read. What is in them is judged when they are used."""
+    for number, listener in enumerate(items(find(document.root, "load_balancer", "listeners"))):
+        for index, certificate in enumerate(items(find(listener, "certificates"))):
+            for name in ("file", "key"):
+                path: Path = ("load_balancer", "listeners", number, "certificates", index, name)
+                node = find(certificate, name)
+                if (
+                    not isinstance(node, Scalar)
+                    or not node.text.strip()
+                    or "\0" in node.text
+                    or path in document.unknown
+                ):
+                    continue
+                absolute = absolute_path(node.text, folder)
+                if why := _unreadable(absolute):
+                    reason = f"the file {shown(absolute)} {why}"
+                    advice = "name a PEM file, relative to this one's folder, that the daemon's user may read"
+                    yield Problem(node.place, dotted(path), reason, advice)
+
+
+def _unreadable(path: str) -> str:
+    """Why the file at `path` cannot be read, or ""."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return "is not a file"
+    except FileNotFoundError:
+        return "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    return "" if os.access(path, os.R_OK) else "cannot be read: Permission denied"
 
 
 def _text_of(path: str) -> str:

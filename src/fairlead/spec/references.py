@@ -6,12 +6,16 @@ is not shaped as it should be: `validate` has a problem for that already. Each r
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
+
+from pydantic_core import PydanticCustomError
 
 from fairlead.core.interpolation import INSTANCE
 from fairlead.spec.document import Entry, Mapping, Node, Path, Scalar, Sequence, dotted, find, walk
 from fairlead.spec.interpolate import Interpolated, may_name_instances
 from fairlead.spec.problems import Problem, listed, nearest, shown
+from fairlead.spec.schema.requests import TargetAddress
 
 KINDS = ("services", "caches", "databases", "buckets")
 RESERVED = {"bastion": "security groups use it for the bastion"}
@@ -22,8 +26,12 @@ def reference_problems(document: Interpolated) -> Iterator[Problem]:
     root = document.root
     yield from _ids(root)
     yield from _forwards(root)
+    yield from _protocols(root)
+    yield from _sticky_groups(root)
+    yield from _targets(root)
     yield from _ports(root)
     yield from _implicit_listener(root)
+    yield from _no_listener(root)
     yield from _after(root)
     yield from _jobs(root)
     yield from _custom_metrics(root)
@@ -101,6 +109,103 @@ def _forwards(root: Mapping) -> Iterator[Problem]:
             yield Problem(node.place, dotted(path), reason, "forward to another service, or give it a port")
 
 
+def _protocols(root: Mapping) -> Iterator[Problem]:
+    """HTTP2 and GRPC are reached from HTTPS only (aws-semantics A7): on a listener of HTTP every request is HTTP/1.1,
+    and would get a 464."""
+    services = entries(find(root, "services"))
+    advice = (
+        "write `protocol: HTTPS` and `certificates`, or `target_group: {protocol: HTTP1}` where the program speaks it"
+    )
+    listeners = items(find(root, "load_balancer", "listeners"))
+    for path, name, node in forwards(root):
+        speaks = _speaks(services, name)
+        if speaks and _text(find(listeners[int(path[2])], "protocol"), "HTTP") == "HTTP":
+            reason = (
+                f"the service {name} speaks {speaks}, which is reached from HTTPS only: each request would get a 464"
+            )
+            yield Problem(node.place, dotted(path), reason, advice)
+    for name in services if find(root, "load_balancer", "listeners") is None else ():
+        protocol = find(services[name].value, "target_group", "protocol")
+        if protocol and (speaks := _speaks(services, name)):
+            reason = f"{speaks} is reached from HTTPS only, and without `listeners` there is one of HTTP"
+            yield Problem(protocol.place, f"services.{name}.target_group.protocol", reason, advice)
+
+
+def _speaks(services: dict[str, Entry], name: str) -> str:
+    """HTTP2 or GRPC, when the service says so, or "". GRPC beside an `app` has its own problem."""
+    service = services[name].value if name in services else None
+    text = _text(find(service, "target_group", "protocol"))
+    has_app = find(service, "app") is not None
+    return text if text == "HTTP2" or (text == "GRPC" and not has_app) else ""
+
+
+def _text(node: Node | None, default: str = "") -> str:
+    """The text of a single value; `default` where there is none."""
+    return node.text if isinstance(node, Scalar) else default if node is None else ""
+
+
+def _sticky_groups(root: Mapping) -> Iterator[Problem]:
+    """A forward to several services, and the stickiness of each of them (aws-semantics A4, B4)."""
+    services = entries(find(root, "services"))
+    for path, action in actions(root):
+        named = entries(find(action, "forward"))
+        for name in named if len(named) > 1 else ():
+            kind = _text(find(services[name].value, "target_group", "stickiness", "type") if name in services else None)
+            key = dotted((*path, "forward", name))
+            if kind == "app_cookie":
+                reason = f"the service {name} has stickiness of the type app_cookie, which does not go with weights"
+                yield Problem(
+                    named[name].place, key, reason, "write `type: lb_cookie` there, or forward to one service"
+                )
+            elif kind and find(action, "stickiness") is None:
+                reason = (
+                    f"the service {name} has stickiness, which needs that of the rule too: else a client would change"
+                )
+                yield Problem(named[name].place, key, reason, "add `stickiness: 1d` beside `forward`")
+
+
+def _targets(root: Mapping) -> Iterator[Problem]:
+    """Each address once in a service, and none that is a listener of this file: requests would go round for ever."""
+    listeners = _listening(root)
+    for id, entry in entries(find(root, "services")).items():
+        first: dict[str, Node] = {}
+        for index, node in enumerate(items(find(entry.value, "targets"))):
+            address, key = _address(node), f"services.{id}.targets.{index}"
+            if not address:
+                continue
+            if address in first:
+                reason = f"the address stands there already, on line {first[address].place.line}"
+                yield Problem(node.place, key, reason, "name each target once")
+            first.setdefault(address, node)
+            if listener := next((where for where in listeners if _is_heard(address, *where)), None):
+                reason = f"is this file's own listener on port {listener[1]}, so that requests would go round for ever"
+                yield Problem(node.place, key, reason, "name the program that answers them")
+
+
+def _address(node: Node) -> str:
+    """A target as it will be used, or "" for what is none: that has its own problem."""
+    try:
+        return TargetAddress().read(_text(node))
+    except PydanticCustomError:
+        return ""
+
+
+def _listening(root: Mapping) -> list[tuple[str, str]]:
+    """The address and port of every listener, as text."""
+    address = _text(find(root, "load_balancer", "address"), "127.0.0.1")
+    listeners = find(root, "load_balancer", "listeners")
+    ports = [_text(find(listener, "port")) for listener in items(listeners)]
+    return [(address, port) for port in (ports if listeners else ["8080"])]
+
+
+def _is_heard(target: str, address: str, port: str) -> bool:
+    """Whether what is sent to `target` reaches a listener; a wildcard hears every loopback address of its kind."""
+    host, _, number = target.rpartition(":")
+    machine = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    wildcards = ("0.0.0.0", "::") if machine.version == 4 else ("::",)
+    return number == port and (str(machine) == address or (address in wildcards and machine.is_loopback))
+
+
 def _ports(root: Mapping) -> Iterator[Problem]:
     first: dict[object, tuple[int, Node]] = {}
     for number, listener in enumerate(items(find(root, "load_balancer", "listeners"))):
@@ -127,6 +232,17 @@ def _implicit_listener(root: Mapping) -> Iterator[Problem]:
             f"say which gets what: `load_balancer: {{listeners: [{{port: 8080, default: {{forward: {takers[0]}}}}}]}}`"
         )
         yield Problem(entry.place, key, reason, advice)
+
+
+def _no_listener(root: Mapping) -> Iterator[Problem]:
+    """Where no service takes requests and no listener is written there is none, whose keys they could be."""
+    services = entries(find(root, "services"))
+    balancer = entries(find(root, "load_balancer"))
+    takers = any(has_port(entry.value) for entry in services.values())
+    if services and not takers and "listeners" not in balancer:
+        for key, entry in balancer.items():
+            reason = "says nothing: no service of this file takes requests, so it has no listener"
+            yield Problem(entry.place, f"load_balancer.{key}", reason, "remove it, or add `listeners`")
 
 
 def _after(root: Mapping) -> Iterator[Problem]:
@@ -220,6 +336,8 @@ def _instance_addresses(document: Interpolated) -> Iterator[Problem]:
     for id, entry in entries(find(document.root, "services")).items():
         if not has_port(entry.value):
             yield from _addresses_of_a_worker(document, id, entry)
+            continue
+        if find(entry.value, "targets") is not None:
             continue
         command = find(entry.value, "command")
         texts = [node for _, node in walk(command) if isinstance(node, Scalar)] if command else []

@@ -27,11 +27,20 @@ from fairlead.spec.schema.operations import TARGET_COUNTS
 from fairlead.spec.schema.scaling import MEASURES
 from fairlead.spec.validate import python_of
 
+_CONDITIONS = ("path", "host", "method", "header", "query", "source_ip")
+_ACTION = (
+    "forward",
+    "stickiness",
+    *(f"redirect.{name}" for name in ("protocol", "host", "port", "path", "query", "status")),
+    *(f"respond.{name}" for name in ("status", "content_type", "body")),
+)
+
 SUPPORTED = frozenset(
     {
         "name",
         "services.ID.app",
         "services.ID.command",
+        "services.ID.targets",
         "services.ID.source",
         "services.ID.python",
         "services.ID.threads",
@@ -42,8 +51,11 @@ SUPPORTED = frozenset(
         "services.ID.max_lifetime",
         "services.ID.instances",
         "services.ID.after",
+        "services.ID.health_check.enabled",
         "services.ID.health_check.path",
         "services.ID.health_check.host",
+        "services.ID.health_check.protocol",
+        "services.ID.health_check.port",
         "services.ID.health_check.interval",
         "services.ID.health_check.timeout",
         "services.ID.health_check.healthy_threshold",
@@ -51,8 +63,17 @@ SUPPORTED = frozenset(
         "services.ID.health_check.matcher",
         "services.ID.health_check.grace_period",
         "services.ID.health_check.replace_unhealthy",
-        "services.ID.target_group.deregistration_delay",
+        "services.ID.target_group.protocol",
+        "services.ID.target_group.algorithm",
+        "services.ID.target_group.anomaly_mitigation",
         "services.ID.target_group.retry",
+        "services.ID.target_group.unsafe_methods",
+        "services.ID.target_group.connect_timeout",
+        "services.ID.target_group.deregistration_delay",
+        "services.ID.target_group.slow_start",
+        "services.ID.target_group.stickiness.type",
+        "services.ID.target_group.stickiness.cookie",
+        "services.ID.target_group.stickiness.duration",
         "services.ID.deploy.min_healthy",
         "services.ID.deploy.max_healthy",
         "services.ID.deploy.stop_timeout",
@@ -63,11 +84,18 @@ SUPPORTED = frozenset(
         "jobs.ID.timezone",
         "jobs.ID.timeout",
         "load_balancer.address",
+        "load_balancer.idle_timeout",
+        "load_balancer.client_keep_alive",
+        "load_balancer.forwarded_for",
+        "load_balancer.desync_mitigation",
+        "load_balancer.drop_invalid_headers",
+        "load_balancer.preserve_host",
         "load_balancer.listeners.ID.port",
-        "load_balancer.listeners.ID.rules.ID.when.path",
-        "load_balancer.listeners.ID.rules.ID.when.host",
-        "load_balancer.listeners.ID.rules.ID.forward",
-        "load_balancer.listeners.ID.default.forward",
+        "load_balancer.listeners.ID.protocol",
+        "load_balancer.listeners.ID.certificates.ID.file",
+        "load_balancer.listeners.ID.certificates.ID.key",
+        *(f"load_balancer.listeners.ID.rules.ID.when.{name}" for name in _CONDITIONS),
+        *(f"load_balancer.listeners.ID.{where}.{name}" for where in ("rules.ID", "default") for name in _ACTION),
         "network.zones",
         "alarms.ID.when",
         "alarms.ID.above",
@@ -79,8 +107,12 @@ SUPPORTED = frozenset(
 )
 """The keys that are built. `ID` stands for any name and any index."""
 
-SUPPORTED_VALUES = {"services.ID.port": ("none",)}
-"""Keys of which only some values are built."""
+SUPPORTED_VALUES = {
+    "services.ID.port": ("none",),
+    "services.ID.target_group.stickiness": ("none",),
+    "load_balancer.listeners.ID.certificates": ("local",),
+}
+"""Keys of which only some values are built, beside what their own keys say."""
 
 UNENFORCED = frozenset(
     {
@@ -96,29 +128,14 @@ UNENFORCED = frozenset(
 """Keys that are taken and not enforced: without them the file means the same on this engine. They are named at every
 `up`, in `status` and in `plan`."""
 
-_ONE_CONDITION = "remove it: a rule has one condition, `path` or `host`"
-
 NEXT_STEPS = {
     "engine": "remove it, or write `engine: local`: instances are processes on this machine",
     "services.ID.scaling": "write `instances: N` for a fixed size",
     "services.ID.secrets": "pass the variable with `environment: {NAME: ${env.NAME}}`",
-    "services.ID.targets": "this version routes only to instances that it runs: write `app` or `command`",
     "services.ID.image": "engine local runs processes: write `app` or `command`",
     "services.ID.dockerfile": "engine local runs processes: write `app` or `command`",
     "services.ID.port": "remove it: engine local gives each instance a port of its own, in $PORT and ${instance.port}",
     "services.ID.user_data": "remove it: it belongs to the engines vpc and aws",
-    "services.ID.health_check.protocol": "give the service a path that answers, and write it as `path`",
-    "services.ID.target_group.stickiness": "keep sessions in a store that all instances share",
-    "load_balancer.listeners.ID.protocol": "write `protocol: HTTP`, and end TLS in front of fairlead",
-    "load_balancer.listeners.ID.certificates": "write `protocol: HTTP`, and end TLS in front of fairlead",
-    "load_balancer.listeners.ID.rules.ID.when.method": _ONE_CONDITION,
-    "load_balancer.listeners.ID.rules.ID.when.header": _ONE_CONDITION,
-    "load_balancer.listeners.ID.rules.ID.when.query": _ONE_CONDITION,
-    "load_balancer.listeners.ID.rules.ID.when.source_ip": _ONE_CONDITION,
-    "load_balancer.listeners.ID.rules.ID.redirect": "write `forward: SERVICE`",
-    "load_balancer.listeners.ID.rules.ID.respond": "write `forward: SERVICE`",
-    "load_balancer.listeners.ID.default.redirect": "write `forward: SERVICE`",
-    "load_balancer.listeners.ID.default.respond": "write `forward: SERVICE`",
     "caches": "start it yourself, and pass its address in `environment`",
     "databases": "start it yourself, and pass its address in `environment`",
     "buckets": "use a store that exists, and pass its address in `environment`",
@@ -167,9 +184,9 @@ def _answer(key: Key) -> str:
         return "not enforced"
     if key.name in SUPPORTED:
         return "yes"
-    if key.part and _is_built_within(key.name, key.field):
-        return "see its keys"
     values = [f"`{value}`" for value in SUPPORTED_VALUES.get(key.name, ())]
+    if key.part and _is_built_within(key.name, key.field):
+        return listed(["see its keys", *values])
     default = written_default(key.field)
     values += [f"`{as_text(default)}`"] if default not in ("", None) else []
     return f"only {listed(values, 'and')}" if values else "refused"
@@ -259,15 +276,15 @@ def _values(root: Mapping) -> Iterator[Problem]:
         if isinstance(command, Scalar) and command.text == "none":
             reason = "`command: none` is not supported by this version"
             yield Problem(command.place, f"services.{id}.command", reason, "write the program to run")
-    for path, action in actions(root):
-        forward = find(action, "forward")
-        if forward and len(entries(forward)) > 1:
-            reason = "weights for more than one service are not supported by this version"
-            yield Problem(forward.place, dotted((*path, "forward")), reason, "forward to one service")
-        when = find(action, "when")
-        if when and {"path", "host"} <= set(entries(when)):
-            reason = "a rule with both `path` and `host` is not supported by this version"
-            yield Problem(when.place, dotted((*path, "when")), reason, "keep one of the two")
+    for number, listener in enumerate(items(find(root, "load_balancer", "listeners"))):
+        certificates = find(listener, "certificates")
+        if isinstance(certificates, Scalar) and certificates.text == "acme":
+            reason = "`certificates: acme` is not supported by this version"
+            advice = (
+                "get them with certbot or another ACME client, and name its files, `[{file: fullchain.pem, key: "
+                "privkey.pem}]`: they are taken over when they change"
+            )
+            yield Problem(certificates.place, f"load_balancer.listeners.{number}.certificates", reason, advice)
     for number, alarm in enumerate(items(find(root, "alarms"))):
         metric = find(alarm, "when")
         if isinstance(metric, Scalar) and (metric.text in MEASURES or metric.text.startswith("custom:")):
@@ -282,19 +299,19 @@ def _references(document: Interpolated) -> Iterator[Problem]:
 
 
 def _unreachable(root: Mapping) -> Iterator[Problem]:
-    """A service that takes requests and that no listener names would run for nothing.
+    """A service that takes requests and that no listener names would run for nothing. One that is named with weight 0
+    is about to get some.
 
-    Judged only when each listener and rule says clearly where it forwards to; else it would be guesswork."""
+    Judged only when each listener and rule says clearly what it does; else it would be guesswork."""
     services = entries(find(root, "services"))
     reached = {name for _, name, _ in forwards(root)}
-    clear = all(find(action, "forward") for _, action in actions(root))
-    if not reached or not clear or not reached <= set(services):
+    known = list(actions(root))
+    clear = all(any(find(action, key) for key in ("forward", "redirect", "respond")) for _, action in known)
+    if not known or not clear or not reached <= set(services):
         return
     for id, entry in services.items():
-        if id not in reached and has_port(entry.value) and find(entry.value, "targets") is None:
+        if id not in reached and has_port(entry.value):
             reason = "no listener forwards to this service, so no request could reach it"
-            advice = (
-                f"add a rule or a listener that says `forward: {id}`, write `port: none` if it serves no requests, "
-                "or remove it"
-            )
+            worker = ", write `port: none` if it serves no requests" if find(entry.value, "targets") is None else ""
+            advice = f"add a rule or a listener that says `forward: {id}`{worker}, or remove it"
             yield Problem(entry.place, f"services.{id}", reason, advice)

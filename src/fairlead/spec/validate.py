@@ -27,6 +27,7 @@ from fairlead.spec.unknown_keys import meant_key, suggestion_for
 TAKEN_AS_TEXT = (
     re.compile(r"services\.[^.]*\.(environment\..*|python|(build|before_traffic)\.\d+(\.\d+)?)"),
     re.compile(r"databases\.[^.]*\.version|aws\.tags\..*|.*\.(matcher|command\.\d+)"),
+    re.compile(r"load_balancer\.listeners\.\d+\.rules\.\d+\.when\.(header|query)\..*"),
 )
 """Where a plain number or word is what was written, not what YAML makes of it: `python: 3.10`, `DEBUG: true`."""
 
@@ -73,7 +74,9 @@ class _Judge:
 
     def empty_values(self) -> Iterator[Problem]:
         for path in self._empty:
-            yield Problem(self._key_place(path), dotted(path), "has no value", "write one, or remove the key")
+            # `host: #{host}` is a key without a value, and a comment.
+            keyword = "; one that begins with # needs quotes" if "redirect" in path else ""
+            yield Problem(self._key_place(path), dotted(path), "has no value", f"write one, or remove the key{keyword}")
 
     def schema_problems(self) -> Iterator[Problem]:
         """What the schema says, round by round: each round leaves out what an earlier one found wrong."""
@@ -90,7 +93,7 @@ class _Judge:
             meant = {path for detail in details if (path := self._meant(detail))}
             for detail in details:
                 if detail["type"] == "conflicts":
-                    yield from self._conflicts(detail, wrong | meant)
+                    yield from self._conflicts(detail, wrong | meant | set(self._empty))
                 elif first and self._resolve(detail)[0] not in meant:
                     yield from self._translate(detail)
             found = {self._removable(detail) for detail in details} | meant

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from fairlead.errors import HomeTooNew, StoreError
+from fairlead.store import conversions
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another program that holds the database locked (a backup, somebody's sqlite3 shell)."""
@@ -111,6 +112,7 @@ def _migrations() -> dict[int, str]:
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
     scripts = _migrations()
     found = _version(connection)
+    conversions.install(connection)
     if 0 < found < max(scripts):
         _keep_copy(connection, kept_copy(path, found))
     for number, script in scripts.items():

@@ -24,7 +24,7 @@ from fairlead.store.users import Account
 
 PRIVATE, PASSABLE, READABLE = 0o700, 0o711, 0o755
 
-_FOLDERS = ("cache", "envs", "logs", "lost+found", "programs", "python", "run", "stacks")
+_FOLDERS = ("ca", "cache", "envs", "logs", "lost+found", "programs", "python", "run", "stacks")
 _FILES = ("daemon.lock", "fairlead.db", "local-last-port", "reserve")
 """What a home may hold (and `lost+found`, on a disk of its own), and whatever begins with `fairlead.db`."""
 

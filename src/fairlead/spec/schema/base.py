@@ -29,8 +29,12 @@ class Conflict:
     suggestion: str = ""
 
     def below(self, base: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:
-        """The paths of its keys, when the part stands at `base`."""
-        return [(*base, *key.split(".")) if key else base for key in self.keys]
+        """The paths of its keys, when the part stands at `base`. A number is the place in a list."""
+        return [(*base, *map(_step, key.split("."))) if key else base for key in self.keys]
+
+
+def _step(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
 
 
 class Part(BaseModel):

@@ -1,7 +1,6 @@
 """`services`: programs with their size, health check, target group and deployment rules; and `jobs`.
 
-Defaults and ranges are those of the annotated file; where AWS has the key, those of aws-semantics B4 and B5, made
-for seconds instead of minutes.
+Defaults and ranges are those of the annotated file. How requests reach a service is in `target_group`.
 """
 
 from __future__ import annotations
@@ -12,16 +11,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fairlead.spec.schema.base import Conflict, Part
-from fairlead.spec.schema.kinds import Holding, Kind, Short, fail
+from fairlead.spec.schema.kinds import Holding, Kind, fail
 from fairlead.spec.schema.numbers import Duration, Number, Percent, PortOr, Size, Whole
+from fairlead.spec.schema.requests import TargetAddress
 from fairlead.spec.schema.scaling import MOST_INSTANCES, CustomMetric, Scaling
-from fairlead.spec.schema.texts import AppTarget, HealthPath, Line, Matcher, Name, Text, VariableName, Words
+from fairlead.spec.schema.target_group import HealthCheck, TargetGroup
+from fairlead.spec.schema.texts import CODES, AppTarget, Line, Name, Text, VariableName, Words, ranges
 from fairlead.spec.schema.times import Cron, Zone
 
 Id = Annotated[str, Name()]
 Program = Annotated[tuple[str, ...], Words()]
-_HOST = Line(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", "a host name", 255)
-_TARGET = Line(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "an address with its port, as in 127.0.0.1:9000", 260)
+
+NOT_BESIDE_TARGETS = (
+    "image", "dockerfile", "source", "python", "build", "before_traffic", "environment", "secrets", "resources",
+    "max_memory", "max_lifetime", "scaling", "instances", "custom_metrics", "deploy", "user_data", "after",
+)  # fmt: skip
+"""Keys that say how instances are made and run, and of which a service with `targets` has none."""
+
+MOST_TARGETS = 1000
+"""Of one service, as on an ALB."""
 
 
 class Commands(Kind):
@@ -35,92 +43,6 @@ class Commands(Kind):
 
     def json_schema(self) -> dict[str, Any]:
         return {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": Words().json_schema()}]}
-
-
-def _nothing_for_none(value: Any) -> Any:
-    return None if value == "none" else value
-
-
-_OR_NONE = Short(_nothing_for_none, "keys, see below, or `none`", (("const", "none"),))
-
-
-class HealthCheck(Part):
-    """How a target is asked whether it is well."""
-
-    enabled: bool = True
-    """False: requests go to every target, whatever its state."""
-    path: Annotated[str, HealthPath()] = "/"
-    """What is asked for."""
-    host: Annotated[str, _HOST] = "localhost"
-    """The Host header of the check."""
-    protocol: Literal["HTTP", "TCP"] = "HTTP"
-    """TCP: a connection that is accepted is enough."""
-    port: Annotated[int | str, PortOr("traffic")] = "traffic"
-    """Where to ask; `traffic` is where requests go."""
-    interval: Annotated[float, Duration(0.2, 300)] = 5.0
-    """Time between checks of a target in service; any other is checked every 200 ms."""
-    timeout: Annotated[float, Duration(0.001, 300)] | None = None
-    """How long an answer may take; at most `interval`. Default: 2s, or `interval` when that is less."""
-    healthy_threshold: Annotated[int, Whole(1, 10)] = 2
-    """Successes that bring an unhealthy target back; a new one needs a single one."""
-    unhealthy_threshold: Annotated[int, Whole(1, 10)] = 2
-    """Failures in a row that take a target out."""
-    matcher: Annotated[str, Matcher()] = "200"
-    """HTTP codes that pass."""
-    grace_period: Annotated[float, Duration(0, 7200)] = 30.0
-    """After a launch, how long unhealthy does not yet mean replace."""
-    replace_unhealthy: bool = True
-    """False: route round an unhealthy target but leave it running."""
-
-    def conflicts(self) -> Iterator[Conflict]:
-        if self.timeout is not None and self.timeout > self.interval:
-            interval = Duration().show(self.interval)
-            reason = f"is longer than `interval` ({interval}), so that one check would run into the next"
-            yield Conflict(("timeout", "interval"), reason, f"write {interval} or less, or a longer `interval`")
-
-
-class Stickiness(Part):
-    """A client's requests go to the same target."""
-
-    type: Literal["lb_cookie", "app_cookie"]
-    """Whose cookie tells clients apart: the load balancer's, or the app's."""
-    cookie: Annotated[str, Line(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "the name of a cookie", 128)] | None = None
-    """The name of the app's cookie."""
-    duration: Annotated[float, Duration(1, 7 * 86400)] = 86400.0
-    """How long a client stays with its target."""
-
-    def conflicts(self) -> Iterator[Conflict]:
-        if self.type == "app_cookie" and self.cookie is None:
-            yield Conflict(("", "cookie", "type"), "names no cookie of the app", "add `cookie`")
-        elif self.type == "lb_cookie" and self.cookie is not None:
-            yield Conflict(("cookie", "type"), "goes only with `type: app_cookie`")
-
-
-class TargetGroup(Part):
-    """The service as the load balancer knows it."""
-
-    protocol: Literal["HTTP1", "HTTP2", "GRPC"] = "HTTP1"
-    """What targets speak; HTTP2 is h2c."""
-    algorithm: Literal["round_robin", "least_outstanding_requests", "weighted_random"] = "round_robin"
-    """How the target of a request is chosen."""
-    anomaly_mitigation: bool = False
-    """With weighted_random: targets that answer with errors get fewer requests."""
-    retry: Literal["safe_methods", "off"] = "safe_methods"
-    """Whether GET, HEAD and OPTIONS go to another target when theirs fails before it answers."""
-    unsafe_methods: Literal["fresh_connection", "pooled"] = "fresh_connection"
-    """What requests of other methods travel on: a connection of their own, or one that is kept (faster, less safe)."""
-    connect_timeout: Annotated[float, Duration(0.001, 60)] = 0.1
-    """How long a connection to a target may take; also the longest pause before a retry."""
-    deregistration_delay: Annotated[float, Duration(0, 3600)] = 30.0
-    """How long a draining target may finish its requests."""
-    slow_start: Annotated[float, Duration(0, 86400)] = 0.0
-    """How long a new target's share of the requests grows."""
-    stickiness: Annotated[Stickiness | None, _OR_NONE] = None
-    """Whether a client's requests go to the same target."""
-
-    def conflicts(self) -> Iterator[Conflict]:
-        if self.anomaly_mitigation and self.algorithm != "weighted_random":
-            yield Conflict(("anomaly_mitigation", "algorithm"), "goes only with `algorithm: weighted_random`")
 
 
 class Canary(Part):
@@ -188,8 +110,10 @@ class Service(Part):
     command: Annotated[tuple[str, ...], Words(none=True)] | None = None
     """Any program, without a shell. It listens on $PORT, or on $SOCKET when the command names ${instance.socket}.
     `none` (engine vpc) boots an instance without one."""
-    targets: Annotated[tuple[Annotated[str, _TARGET], ...], Holding(1, 1000)] | None = None
-    """Addresses that fairlead routes to and checks but does not run."""
+    targets: Annotated[tuple[Annotated[str, TargetAddress()], ...], Holding(1, MOST_TARGETS)] | None = None
+    """Addresses that fairlead routes to, checks and drains but does not run: an ALB's IP targets (which must be
+    private addresses there). Their number is the size of the service. No names but localhost: a name would be looked
+    up once."""
     image: Annotated[str, Line(r"[a-z0-9][A-Za-z0-9._/:@-]*", "the name of an image", 512)] | None = None
     """A container image that exists: what swarm and aws run."""
     dockerfile: Annotated[str, Line()] | None = None
@@ -251,6 +175,9 @@ class Service(Part):
             )
         if self.port == "none":
             yield from self._of_a_worker()
+        if self.targets is not None:
+            yield from self._of_targets()
+        yield from self._of_the_protocol()
         yield from self._room_to_replace()
 
     def _what_to_run(self) -> Iterator[Conflict]:
@@ -275,6 +202,45 @@ class Service(Part):
             if getattr(self, name).model_fields_set:
                 reason = "says nothing of a service with `port: none`: it gets no requests and no checks"
                 yield Conflict((name, "port"), reason, "remove it; a worker is healthy while it runs")
+
+    def _of_targets(self) -> Iterator[Conflict]:
+        """What makes no sense where fairlead runs nothing."""
+        for name in NOT_BESIDE_TARGETS:
+            if name in self.model_fields_set:
+                size = (
+                    "the size is the number of addresses"
+                    if name in ("instances", "scaling")
+                    else "nothing is built or run"
+                )
+                reason = f"does not go with `targets`: fairlead does not run them, and {size}"
+                yield Conflict((name, "targets"), reason, f"remove `{name}`, or write a `command` instead of `targets`")
+        if "port" in self.model_fields_set and self.port != "none":
+            yield Conflict(
+                ("port", "targets"), "does not go with `targets`: each has its port behind its address", "remove it"
+            )
+        for name in ("grace_period", "replace_unhealthy"):
+            if name in self.health_check.model_fields_set:
+                reason = "says nothing of `targets`: fairlead does not run them, so it never replaces one"
+                yield Conflict((f"health_check.{name}", "targets"), reason, "remove it")
+
+    def _of_the_protocol(self) -> Iterator[Conflict]:
+        """What goes with the protocol of the targets, and with what they listen on."""
+        protocol = self.target_group.protocol
+        if protocol == "GRPC" and self.app is not None:
+            reason = "GRPC does not go with `app`: fairlead's server sends no trailers, which gRPC needs"
+            advice = "remove it, or write the `command` of a gRPC server"
+            yield Conflict(("target_group.protocol", "app"), reason, advice)
+        kind = "gRPC" if protocol == "GRPC" else "HTTP"
+        least, most = CODES[kind]
+        if "matcher" in self.health_check.model_fields_set and not all(
+            least <= first <= last <= most for first, last in ranges(self.health_check.matcher)
+        ):
+            reason = f"must hold codes of {kind}, {least} to {most}, since `target_group.protocol` is {protocol}"
+            yield Conflict(("health_check.matcher", "target_group.protocol"), reason)
+        on_socket = self.app is not None or any("${instance.socket}" in word for word in self.command or ())
+        if on_socket and self.health_check.port != "traffic":
+            reason = "must be `traffic`: instances of this service listen on a Unix socket and have no port"
+            yield Conflict(("health_check.port", "app", "command"), reason, "remove it")
 
     def _room_to_replace(self) -> Iterator[Conflict]:
         """A deployment adds before it removes, or removes before it adds; with room for neither it would never end."""

@@ -24,7 +24,7 @@ LONGEST_TEXT = 100_000
 
 _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOT_IN_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CODES = re.compile(r"[0-9]{3}(-[0-9]{3})?(,[0-9]{3}(-[0-9]{3})?){0,49}")
+_CODES = re.compile(r"[0-9]{1,3}(-[0-9]{1,3})?(,[0-9]{1,3}(-[0-9]{1,3})?){0,49}")
 _SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<"}
 _SHELLS = {"sh", "bash", "dash", "zsh", "ash", "ksh", "fish", "busybox", "env"}
 
@@ -255,6 +255,8 @@ class Address(Kind):
         # A link-local address means nothing without its interface, which has no place in the file.
         if address.is_multicast or (address.version == 6 and address.is_link_local):
             fail("must be an address of one machine, not {value}", advice)
+        if four := getattr(address, "ipv4_mapped", None):
+            fail("must be an address that programs listen on, not {value}", f"write {four}")
         return str(address)
 
     def form(self) -> str:
@@ -280,21 +282,32 @@ class Cidr(Kind):
 
 @dataclass(frozen=True)
 class Matcher(Kind):
-    """The HTTP codes that pass a health check: `200`, `200,302`, `200-299`, or a mixture; 200 to 499 as on an ALB."""
+    """The codes that pass a health check: `200`, `200,302`, `200-299`, or a mixture; of HTTP 200 to 499, of gRPC 0 to
+    99, as on an ALB. Which of the two a service has, its `protocol` says."""
 
     def read(self, value: Any) -> str:
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if not isinstance(text, str) or not _CODES.fullmatch(text):
             fail('must be HTTP codes such as "200", "200,302" or "200-299", not {value}')
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            if not 200 <= int(first) <= int(last or first) <= 499:
-                fail("must hold codes from 200 to 499, the lower end of a range first, not {value}")
+        if not any(
+            all(least <= first <= last <= most for first, last in ranges(text)) for least, most in CODES.values()
+        ):
+            fail("must hold codes from 200 to 499 (of gRPC 0 to 99), the lower end of a range first, not {value}")
         return text
 
     def form(self) -> str:
-        return 'HTTP codes, as in "200", "200,302" or "200-299"'
+        return 'HTTP codes, as in "200", "200,302" or "200-299" (of gRPC 0 to 99)'
 
     def json_schema(self) -> dict[str, Any]:
         codes = {"type": "string", "pattern": f"^{_CODES.pattern}$"}
-        return {"anyOf": [codes, {"type": "integer", "minimum": 200, "maximum": 499}]}
+        return {"anyOf": [codes, {"type": "integer", "minimum": 0, "maximum": 499}]}
+
+
+CODES = {"HTTP": (200, 499), "gRPC": (0, 99)}
+"""Of each protocol the least and the most code that a matcher may hold."""
+
+
+def ranges(matcher: str) -> list[tuple[int, int]]:
+    """Of each part of a matcher the first code and the last."""
+    ends = (part.partition("-") for part in matcher.split(","))
+    return [(int(first), int(last or first)) for first, _, last in ends]
