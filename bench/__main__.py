@@ -1,12 +1,14 @@
 """`make bench`: requests/s through the balancer against nginx, the time of `fairlead up`, the costs of the daemon.
 
-    python -m bench            everything, about four minutes
+    python -m bench            everything, about six minutes
     python -m bench proxies    requests/s, as ratios
+    python -m bench rules      the same with 1, 10 and 100 rules, and with 2, 100 and 1,000 targets
+    python -m bench tls        handshakes and requests/s over TLS, as ratios
     python -m bench up         `up` cold and warm
     python -m bench daemon     what the daemon costs: idle, a turn of its loop, commands, deployments
 
-Tables go to stdout, progress to stderr. Exit status: 0; 1 when a bar is missed (the table names it);
-2 when the machine lacks something, or something failed.
+Several may be named. Tables go to stdout, progress to stderr. Exit status: 0; 1 when a bar is missed (the table names
+it); 2 when the machine lacks something, or something failed.
 """
 
 from __future__ import annotations
@@ -14,25 +16,33 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import daemon, proxies, ups
+from bench import daemon, proxies, rules, tls, ups
 from bench.machine import CannotMeasure
 
-WHAT = ("proxies", "up", "daemon")
+WHAT = ("proxies", "rules", "tls", "up", "daemon")
+
+SHORT = 1.0
+"""Seconds that one measurement of rules and of TLS takes at most: there are many."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Figures of fairlead on this machine.")
-    parser.add_argument("what", nargs="?", choices=["all", *WHAT], default="all")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds of the proxies (default 3)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement (default 3)")
+    parser.add_argument("what", nargs="*", choices=["all", *WHAT], default="all")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="interleaved rounds of proxies, rules and tls (default 3)"
+    )
+    length = f"length of one measurement (default 3; rules and tls: at most {SHORT:g})"
+    parser.add_argument("--seconds", type=float, default=3.0, help=length)
     asked = parser.parse_args()
     status = 0
     measures = {
         "proxies": lambda: proxies.measure(asked.rounds, asked.seconds),
+        "rules": lambda: rules.measure(asked.rounds, min(asked.seconds, SHORT)),
+        "tls": lambda: tls.measure(asked.rounds, min(asked.seconds, SHORT)),
         "up": ups.measure,
         "daemon": daemon.measure,
     }
-    for name in WHAT if asked.what == "all" else (asked.what,):
+    for name in WHAT if "all" in asked.what else asked.what:
         try:
             held = measures[name]()
             status = max(status, 0 if held else 1)

@@ -181,14 +181,16 @@ async def _turns() -> tuple[list[float], list[float]]:
 def _a_thousand(now: float):  # type: ignore[no-untyped-def]
     """Ten services of a hundred instances each, all in service."""
     from fairlead.core.desired import Revision, StackRecord
-    from fairlead.core.model import Command, Listener, Release, Service, Stack
+    from fairlead.core.model import Command, Listener, Release, Service, Stack, forward_to
     from fairlead.core.observed import InstanceRecord
 
     services = [
         Service(name=f"s{number}", program=Command(argv=("serve",)), source="/", minimum=100, desired=100, maximum=100)
         for number in range(10)
     ]
-    stack = Stack(name="big", path="/x", services=tuple(services), listeners=(Listener(port=8080, default="s0"),))
+    stack = Stack(
+        name="big", path="/x", services=tuple(services), listeners=(Listener(port=8080, default=forward_to("s0")),)
+    )
     release = Release(
         service="s0", number=1, fingerprint="x", source="/", environment_folder=None, argv=("serve",), address="tcp"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -19,12 +20,45 @@ class CannotMeasure(Exception):
     """The machine lacks something, or what was to be measured failed: a sentence for the person who ran it."""
 
 
+PACKAGES = {
+    "nginx": "nginx-light",
+    "wrk": "wrk",
+    "openssl": "openssl",
+    "h2load": "nghttp2-client",
+    "valgrind": "valgrind",
+}
+"""Debian's package of each program."""
+
+
 def program(name: str) -> str:
     """The path of an installed program. CannotMeasure: how to install it."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
-        raise CannotMeasure(f"{name} is not installed. Run: sudo apt install nginx-light wrk")
+        raise CannotMeasure(f"{name} is not installed. Run: sudo apt install {PACKAGES[name]}")
     return found
+
+
+def programs(*names: str) -> None:
+    """See, before anything is started, that all are there. CannotMeasure: how to install those that are not."""
+    missing = []
+    for name in names:
+        try:
+            program(name)
+        except CannotMeasure:
+            missing.append(name)
+    if missing:
+        packages = " ".join(PACKAGES[name] for name in missing)
+        raise CannotMeasure(f"not installed: {', '.join(missing)}. Run: sudo apt install {packages}")
+
+
+def open_files(needed: int) -> None:
+    """Let this process, and what it starts, open as many files as it may. CannotMeasure: that is less than `needed`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < needed:
+        raise CannotMeasure(
+            f"{needed} open files are needed, and the hard limit is {most}. Raise it: ulimit -Hn {needed}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def free_port() -> int:
