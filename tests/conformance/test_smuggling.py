@@ -9,11 +9,11 @@ The same the other way round: whatever a target writes, a client gets that answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import pytest_asyncio
@@ -86,20 +86,7 @@ def a_door(mode: str, kind: type[Reader], serials: list[int]) -> Door:
     return Door(mode, port, Recorder(f"{mode}-{kind.__name__}", kind, serials), Client(port))
 
 
-KNOWN: dict[str, str] = {}
-"""What does not hold yet, and why."""
-
-
-def params(cases: Iterable[Any]) -> list[Any]:
-    return [
-        pytest.param(case, id=case.name, marks=pytest.mark.xfail(reason=KNOWN[case.name], strict=True))
-        if case.name in KNOWN
-        else pytest.param(case, id=case.name)
-        for case in cases
-    ]
-
-
-@pytest.mark.parametrize("case", params(CASES))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_request_is_read_in_one_way_or_by_nobody(doors: list[Door], case: Case) -> None:
     for door in doors:
         for method in METHODS:
@@ -206,7 +193,7 @@ async def rogue() -> AsyncIterator[tuple[int, Rogue]]:
         yield port, target
 
 
-@pytest.mark.parametrize("case", params(corpus_answers.CASES))
+@pytest.mark.parametrize("case", corpus_answers.CASES, ids=lambda case: case.name)
 async def test_the_next_client_never_sees_anothers_answer(rogue: tuple[int, Rogue], case: corpus_answers.Case) -> None:
     port, target = rogue
     for method in (case.method,) if case.method != "GET" else ("GET", "POST"):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from fairlead.core.desired import StackRecord
 from fairlead.core.differences import differences
 from fairlead.core.explain import explain
-from fairlead.core.model import Targets
+from fairlead.core.model import Service, Targets
 from fairlead.core.observed import Instance, Observed
-from fairlead.core.plan import Action, Admit, Deregister, Drain, End, Enlist, Retire, Succeed
+from fairlead.core.plan import Action, Admit, Configure, Deregister, Drain, End, Enlist, Retire, Succeed
 from fairlead.core.processes import Outcome
 from fairlead.core.reconcile import decide
 
@@ -31,33 +33,34 @@ from .builders import (
 ONE, OTHER = "10.0.0.1:9000", "10.0.0.2:9000"
 
 
-def legacy(*addresses: str, **fields):  # type: ignore[no-untyped-def]
-    return a_service("legacy", instances=len(addresses), program=Targets(addresses=addresses), **fields)
+def legacy(*addresses: str) -> Service:
+    return a_service("legacy", instances=len(addresses), program=Targets(addresses=addresses))
 
 
-def wanted(*addresses: str, **fields):  # type: ignore[no-untyped-def]
+def wanted(*addresses: str, **fields: Any) -> StackRecord:
     revision = a_revision(a_stack(legacy(*addresses)))
     return a_wish(replace(revision, releases={}), **fields)
 
 
-def listed(number: int, address: str, **fields) -> Instance:  # type: ignore[no-untyped-def]
+def listed(number: int, address: str, **fields: Any) -> Instance:
     """In service and healthy."""
     record = a_record(number, service="legacy", address=address, runs=False, release=0, zone="", **fields)
     return Instance(record=record, process=None, target=a_target(number, service="legacy"))
 
 
-def unproved(number: int, address: str, **fields) -> Instance:  # type: ignore[no-untyped-def]
+def unproved(number: int, address: str, **fields: Any) -> Instance:
     """It has not passed a check yet."""
     record = replace(listed(number, address, **fields).record, state="pending", in_service_at=None)
     target = a_target(number, service="legacy", mode="initial", up=False, check=REFUSED)
     return Instance(record=record, process=None, target=target)
 
 
-def plan_for(wish, *instances: Instance, now: float = 1.0) -> tuple[Action, ...]:  # type: ignore[no-untyped-def]
+def plan_for(wish: StackRecord, *instances: Instance, now: float = 1.0) -> tuple[Action, ...]:
     numbers = (("legacy", 1 + max((one.record.number for one in instances), default=0)),)
     observed = Observed(instances=instances, next_numbers=numbers, boot=BOOT)
-    configured = decide(wish, observed, now).actions[0].routing  # type: ignore[union-attr]
-    return decide(wish, replace(observed, routing=configured), now).actions
+    configured = decide(wish, observed, now).actions[0]
+    assert isinstance(configured, Configure)
+    return decide(wish, replace(observed, routing=configured.routing), now).actions
 
 
 def test_each_address_is_enlisted_once() -> None:
@@ -116,19 +119,19 @@ def test_a_service_that_ran_and_now_lists_addresses_lets_its_instances_go_last()
     ran = replace(serving(1, service="legacy"), record=a_record(1, service="legacy"))
     assert plan_for(wanted(ONE), ran, unproved(2, ONE, launched_at=1.0), now=2.0) == ()
     found = plan_for(wanted(ONE), ran, listed(2, ONE))
-    assert [(type(one), one.instance) for one in found] == [(Retire, "legacy-1")]  # type: ignore[union-attr]
+    assert [(type(one), getattr(one, "instance", "")) for one in found] == [(Retire, "legacy-1")]
 
 
 def test_one_that_runs_instances_instead_lets_the_addresses_go_last() -> None:
     wish = a_wish(a_revision(a_stack(a_service("legacy", instances=1))))
     assert plan_for(wish, listed(1, ONE), starting(2, service="legacy")) == ()
     found = plan_for(wish, listed(1, ONE), serving(2, service="legacy"))
-    assert [(type(one), one.instance) for one in found] == [(Retire, "legacy-1")]  # type: ignore[union-attr]
+    assert [(type(one), getattr(one, "instance", "")) for one in found] == [(Retire, "legacy-1")]
 
 
 def test_down_drains_it_like_any_other() -> None:
     found = plan_for(wanted(ONE, wanted="down"), listed(1, ONE))
-    assert [(type(one), one.instance) for one in found] == [(Retire, "legacy-1")]  # type: ignore[union-attr]
+    assert [(type(one), getattr(one, "instance", "")) for one in found] == [(Retire, "legacy-1")]
 
 
 def test_what_an_up_would_change_is_told_by_addresses() -> None:

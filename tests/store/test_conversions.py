@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 
 from fairlead.core.desired import StackRecord
 from fairlead.core.model import Conditions, Forward, Rule, TargetGroupAttributes, forward_to
@@ -49,7 +50,7 @@ def test_what_it_has_made_it_leaves_as_it_is() -> None:
     }
 
 
-def test_a_home_of_schema_2_is_brought_up_to_date(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_home_of_schema_2_is_brought_up_to_date(tmp_path: Path) -> None:
     path = str(tmp_path / "fairlead.db")
     old = sqlite3.connect(path, isolation_level=None)
     for number, script in connection._migrations().items():

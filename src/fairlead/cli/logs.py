@@ -78,6 +78,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @json_option
 @home_option
 @click.pass_obj
+# Long by its help, which is the manual page.
 def command(
     session: Session,
     service: str | None,

@@ -51,6 +51,15 @@ class Claims:
         if listener not in mine:
             self._of.setdefault(endpoint, {})[stack] = (*mine, listener)
 
+    def vet(self, stack: str, listeners: Iterable[Listener]) -> None:
+        """PortInUse as from `add`; nothing is claimed."""
+        before = self.of(stack)
+        try:
+            for listener in listeners:
+                self.add(stack, listener)
+        finally:
+            self.put(stack, before)
+
     def of(self, stack: str) -> dict[Endpoint, tuple[Listener, ...]]:
         """What the stack claims."""
         return {endpoint: claims[stack] for endpoint, claims in self._of.items() if stack in claims}

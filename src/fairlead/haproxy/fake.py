@@ -183,12 +183,7 @@ class FakeBalancer(Balancer):
         await self._do("reserve", (stack,), lambda: self._bind(stack, listeners))
 
     async def vet(self, stack: str, listeners: tuple[Listener, ...]) -> None:
-        before = self._claims.of(stack)
-        try:
-            for listener in listeners:
-                self._claims.add(stack, listener)
-        finally:
-            self._claims.put(stack, before)
+        self._claims.vet(stack, listeners)
 
     async def configure(self, stack: str, routing: Routing | None) -> None:
         def effect() -> None:

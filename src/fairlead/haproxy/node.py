@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 from fairlead.aiokit.tasks import Tasks
@@ -32,6 +32,7 @@ from fairlead.haproxy.render import static_part
 from fairlead.haproxy.servers import OPEN, SAFE, UNSAFE, Member, file_line
 from fairlead.haproxy.upkeep import Upkeep
 from fairlead.haproxy.wanted import Wanted
+from fairlead.haproxy.wishes import Wish, Wishes
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -39,16 +40,6 @@ Result = TypeVar("Result")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 CLOSE_PATIENCE = 10.0
-
-
-@dataclass(slots=True)
-class _Wish:
-    """One of several that are carried out together."""
-
-    remember: Callable[[], list[Command]]
-    takes_out: bool
-    granted: bool = False
-    problem: Exception | None = None
 
 
 NO_PROGRAM = Program("", "")
@@ -86,7 +77,7 @@ class HaproxyNode(Balancer):
         self._upkeep = Upkeep(self._keeper, self._wanted, self._ledger, self._notify)
         self._callbacks: list[Callable[[], None]] = []
         self._lock = asyncio.Lock()
-        self._wishes: list[_Wish] = []
+        self._wishes = Wishes(self._carry_out, lambda: self._upkeep.alive)
         self._last_failure = ""
         self._tasks = Tasks("the balancer", self._failed)
         self._mending = Mending(
@@ -98,17 +89,15 @@ class HaproxyNode(Balancer):
 
     async def reserve(self, stack: str, listeners: tuple[Listener, ...]) -> None:
         async def work() -> None:
-            if listeners:
-                # Told now, and not after a build of a minute.
-                await self._keeper.certificates.vet(listeners, await self._keeper.find_program())
+            # Told now, and not after a build of a minute.
+            await self._vet_certificates(listeners)
             self._keeper.ports.reserve(stack, listeners)
 
         await self._alone(f"reserve ports for {stack}", work)
 
     async def vet(self, stack: str, listeners: tuple[Listener, ...]) -> None:
         async def work() -> None:
-            if listeners:
-                await self._keeper.certificates.vet(listeners, await self._keeper.find_program())
+            await self._vet_certificates(listeners)
             self._keeper.ports.vet(stack, listeners)
 
         await self._alone(f"vet the listeners of {stack}", work)
@@ -145,13 +134,14 @@ class HaproxyNode(Balancer):
         await self._together(f"admit {target}", remember)
 
     async def mark_down(self, group: str, target: str) -> None:
-        async def work() -> None:
+        def remember() -> list[Command]:
             member = self._wanted.members.get((group, target))
-            if member is not None:
-                self._wanted.members[member.key] = replace(member, down=True)
-                await self._take_out(membership.mark_down(self._wanted.groups[group], member))
+            if member is None:
+                return []
+            self._wanted.members[member.key] = replace(member, down=True)
+            return membership.mark_down(self._wanted.groups[group], member)
 
-        await self._alone(f"mark {target} down", work)
+        await self._together(f"mark {target} down", remember, takes_out=True)
 
     async def drain(self, group: str, target: str) -> None:
         def remember() -> list[Command]:
@@ -213,39 +203,14 @@ class HaproxyNode(Balancer):
             self._keeper.ports.close(self._keeper.ports.all())
 
     async def _together(self, name: str, remember: Callable[[], list[Command]], *, takes_out: bool = False) -> None:
-        """Remember, and carry it out, with what others have asked for meanwhile: a thousand targets that come at once
-        cost one writing of the file and one comparison. remember: gives what is to be sent beside. takes_out: a target
-        gets less, which is done by remembering it where no HAProxy lives."""
-        wish = _Wish(remember, takes_out)
-        self._wishes.append(wish)
+        """Remember, and carry it out with what others have asked for meanwhile (`Wish`)."""
+        wish = Wish(remember, takes_out)
+        self._wishes.add(wish)
+        await self._alone(name, lambda: self._wishes.grant(wish))
 
-        async def work() -> None:
-            if not wish.granted:
-                granted, self._wishes = self._wishes, []
-                await self._grant(granted)
-            if wish.problem is not None:
-                raise wish.problem
-
-        await self._alone(name, work)
-
-    async def _grant(self, wishes: list[_Wish]) -> None:
-        more: list[Command] = []
-        for wish in wishes:
-            wish.granted = True
-            try:
-                more += wish.remember()
-            except BalancerError as problem:
-                wish.problem = problem
+    async def _carry_out(self, more: list[Command]) -> None:
         self._ledger.forget(self._wanted.members)
-        try:
-            await self._upkeep.carry_out(more)
-        except Exception as problem:
-            dead = isinstance(problem, BalancerError) and not self._upkeep.alive
-            for wish in wishes:
-                if not (wish.takes_out and dead):
-                    wish.problem = wish.problem or problem
-            if dead:
-                log.info("remembered for the next HAProxy: %s", problem)
+        await self._upkeep.carry_out(more)
 
     async def _alone(self, name: str, work: Callable[[], Awaitable[Result]]) -> Result:
         """Do `work` when nothing else is being done, and to its end even if the caller is cancelled."""
@@ -263,15 +228,6 @@ class HaproxyNode(Balancer):
         if text != self._last_failure:
             log.info("%s", text)
         self._last_failure = text
-
-    async def _take_out(self, more: Iterable[Command] = ()) -> None:
-        """Carry out that a target gets less. Where no HAProxy lives that is done by remembering it."""
-        try:
-            await self._upkeep.carry_out(more)
-        except BalancerError as problem:
-            if self._upkeep.alive:
-                raise
-            log.info("remembered for the next HAProxy: %s", problem)
 
     async def _start(self, traffic: Traffic) -> None:
         keeper, wanted = self._keeper, self._wanted
@@ -391,6 +347,11 @@ class HaproxyNode(Balancer):
         return BalancerReport(
             known=True, nodes=(node,), targets=targets, requests=requests, missing=missing, certificates=self._shown()
         )
+
+    async def _vet_certificates(self, listeners: tuple[Listener, ...]) -> None:
+        """CertificateError when one cannot be shown; BalancerError when there is no HAProxy to show it."""
+        if listeners:
+            await self._keeper.certificates.vet(listeners, await self._keeper.find_program())
 
     async def _look_at_certificates(self) -> None:
         """Have those shown that have changed. One that is too long for the runtime socket takes a reload."""

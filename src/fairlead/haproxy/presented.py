@@ -18,23 +18,22 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from fairlead.aiokit import programs
 from fairlead.aiokit.atomic import write_atomically
 from fairlead.core.model import Listener
 from fairlead.core.pem import Pem
 from fairlead.core.traffic import CertificateReport, Routing
-from fairlead.errors import BalancerError, CertificateError, FairleadError
-from fairlead.haproxy import tls, words
+from fairlead.errors import BalancerError, CertificateError
+from fairlead.haproxy import tls
 from fairlead.haproxy.base import Certificates
 from fairlead.haproxy.program import Program
 from fairlead.haproxy.runtime import Runtime
 from fairlead.haproxy.tls import Source
+from fairlead.haproxy.trial import objection
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +45,6 @@ READ_PATIENCE = 1.0
 
 DISK_PATIENCE = 10.0
 """Seconds that a start or an `up` waits for one."""
-
-CHECK_PATIENCE = 10.0
-"""Seconds for `haproxy -c`; it takes some 20 ms."""
 
 Readings = dict[str, Pem | CertificateError]
 """By source: the certificate that lies there now, or what is wrong with it."""
@@ -283,36 +279,11 @@ class Presented:
     async def _ask(self, program: Program, pems: dict[str, Pem]) -> None:
         """CertificateError when HAProxy would not start with one of them."""
         for pem in pems.values():
-            why = await self._would_not_take(program, pem)
+            why = await objection(program, self._folder, pem)
             if why:
                 raise CertificateError(
                     f"{pem.file or 'the certificate'} cannot be used", f"HAProxy does not take it: {why}"
                 )
-
-    async def _would_not_take(self, program: Program, pem: Pem) -> str:
-        def write() -> str:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)
-            folder = tempfile.mkdtemp(prefix=".try-", dir=self._folder)
-            write_atomically(f"{folder}/new.pem", pem.text, durable=False)
-            lines = ("global", f"    crt-base {words.word(folder, 'folder of certificates')}", "frontend try",
-                     "    mode http", "    timeout client 1s", "    bind 127.0.0.1:1 ssl crt new.pem", "")  # fmt: skip
-            write_atomically(f"{folder}/try.cfg", "\n".join(lines), durable=False)
-            return folder
-
-        folder = ""
-        try:
-            folder = await asyncio.to_thread(write)
-            argv = [program.path, "-c", "-f", f"{folder}/try.cfg"]
-            finished = await programs.run(argv, env={}, timeout=CHECK_PATIENCE)
-        except (OSError, FairleadError):
-            return ""  # the check of the whole configuration will tell
-        finally:
-            if folder:
-                _remove(folder)
-        if finished.ok:
-            return ""
-        said = [line for line in finished.output.splitlines() if line.startswith("[ALERT]") and "new.pem" in line]
-        return said[0].rpartition("new.pem")[2].strip(" ':.,") if said else ""
 
     def _tell(self, source_id: str, problem: str) -> None:
         """Remember what is wrong, or that nothing is; the log has each once."""

@@ -57,12 +57,7 @@ class Ports:
 
     def vet(self, stack: str, listeners: Collection[Listener]) -> None:
         """PortInUse when another stack is in the way; nothing is claimed."""
-        before = self._claims.of(stack)
-        try:
-            for listener in listeners:
-                self._claims.add(stack, listener)
-        finally:
-            self._claims.put(stack, before)
+        self._claims.vet(stack, listeners)
 
     def claimed(self, stack: str) -> Claimed:
         """What the stack claims, for `settle`."""

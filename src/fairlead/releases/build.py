@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -34,13 +33,14 @@ from fairlead.releases.detect import Interface, detect, runner_copy
 from fairlead.releases.environment import Environments
 from fairlead.releases.folders import (
     DESCRIPTION,
-    UNFINISHED,
     close_folders,
     make_folders,
+    new_stage,
     publish,
     put_aside,
     remove,
     remove_leftovers,
+    still_missing,
     write_json,
 )
 from fairlead.releases.interpreter import OWN, Interpreter, Interpreters
@@ -175,7 +175,7 @@ class ReleaseBuilder:
         if same is not None:
             return same
         make_folders(order.folder)
-        stage = await to_its_end(_new_stage, order)
+        stage = await to_its_end(new_stage, order.folder, order.final if order.service.build else None)
         try:
             found, copied = await settled_copy(
                 order.service,
@@ -253,7 +253,7 @@ class ReleaseBuilder:
             interface=interface,
             before_traffic=service.before_traffic,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            ignored=_still_missing(found.ignored, f"{stage}/source"),
+            ignored=still_missing(found.ignored, f"{stage}/source"),
         )
         write_files(stage, judged.reading.entries)
         write_json(f"{stage}/{DESCRIPTION}", description(service, judged, order.interpreter, release))
@@ -381,11 +381,6 @@ class ReleaseBuilder:
         return self._busy.setdefault((stack, service), asyncio.Lock())
 
 
-def _still_missing(ignored: tuple[str, ...], source: str) -> tuple[str, ...]:
-    """The folders that .gitignore left out and that no build command has made again."""
-    return tuple(name for name in ignored if not os.path.lexists(f"{source}/{name}"))
-
-
 def _silent(text: str) -> None:
     """Progress that nobody follows."""
 
@@ -395,13 +390,3 @@ def _address(service: Service) -> Literal["unix", "tcp", "none"]:
         return "none"
     program = service.program
     return "unix" if isinstance(program, App) or (isinstance(program, Command) and program.wants_socket) else "tcp"
-
-
-def _new_stage(order: _Order) -> str:
-    """The empty folder in which a release is made: its final place when commands run in it, because what they write may
-    name that place; else one that is renamed in the end."""
-    if not order.service.build:
-        return tempfile.mkdtemp(prefix=UNFINISHED, dir=order.folder)
-    remove(order.final)
-    os.mkdir(order.final, 0o700)
-    return order.final

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -145,3 +146,18 @@ def remove_leftovers(folder: str) -> None:
             if is_leftover(folder, name):
                 with suppress(OSError):
                     remove(f"{folder}/{name}")
+
+
+def new_stage(folder: str, final: str | None) -> str:
+    """The empty folder in which a release is made. final: its final place, when commands run in it, because what they
+    write may name that place; else it is one that is renamed in the end."""
+    if final is None:
+        return tempfile.mkdtemp(prefix=UNFINISHED, dir=folder)
+    remove(final)
+    os.mkdir(final, 0o700)
+    return final
+
+
+def still_missing(ignored: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """The folders that .gitignore left out and that no build command has made again."""
+    return tuple(name for name in ignored if not os.path.lexists(f"{source}/{name}"))
