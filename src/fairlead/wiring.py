@@ -30,6 +30,7 @@ from fairlead.core.layout import Layout, layout_of
 from fairlead.engines.local.engine import LocalEngine
 from fairlead.errors import FairleadError
 from fairlead.haproxy.node import HaproxyNode
+from fairlead.metrics.meter import Meter
 from fairlead.releases.build import ReleaseBuilder
 from fairlead.store.database import Store
 from fairlead.store.home import Home, open_home
@@ -91,7 +92,7 @@ async def _run(home: Home, users: SystemUsers | None, environment: Mapping[str, 
         # Only now, with the listeners open again and the loops at work: it takes a tenth of a second to import.
         from fairlead.api.server import ApiServer
 
-        api = ApiServer(supervisor, layout.api_socket, on_shutdown=stopping.set)
+        api = ApiServer(supervisor, store, layout.api_socket, on_shutdown=stopping.set)
         await api.start()
         stack.push_async_callback(api.stop)
         await stopping.wait()
@@ -130,6 +131,8 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
             fd_limit=soft,
             cpus=len(os.sched_getaffinity(0)),
             certificates=HomeCertificates(layout.authority),
+            access_logs=layout.access_logs,
+            shared_access_logs=layout.shared_access_logs,
             search_path=SYSTEM_PATH if lb else environment.get("PATH", SYSTEM_PATH),
         ),
         builder=ReleaseBuilder(layout, env=environment, builder_user=build, app_user=app),
@@ -137,6 +140,8 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
         layout=layout,
         around=around,
         courier=RealCourier(around, app),
+        meter=Meter(layout.metrics),
+        memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         version=__version__,
         pid=os.getpid(),
         app_user=app,

@@ -13,6 +13,7 @@ from fairlead.api.client import Client
 from fairlead.api.server import ApiServer
 from fairlead.control.supervisor import Progress, Supervisor, UpRequest
 from fairlead.errors import DeploymentFailed, NotFound
+from fairlead.metrics.query import Query
 
 
 class ScriptedSupervisor(Supervisor):
@@ -25,6 +26,8 @@ class ScriptedSupervisor(Supervisor):
         self.fail: Exception | None = None
         self.idle = True
         self.who = ""
+        self.told = Told()
+        self.journal = self.told  # type: ignore[assignment]
 
     async def status(self, stack: str | None = None, *, explain: bool = False) -> dict[str, Any]:
         self._maybe_fail()
@@ -108,6 +111,13 @@ class ScriptedSupervisor(Supervisor):
         self.asked.append((stack, limit, after))
         return [{"id": after + 1, "text": "launched"}]
 
+    async def metrics(self, query: Query) -> dict[str, Any]:
+        self.asked.append(query)
+        return {"stack": query.stack, "series": []}
+
+    def prometheus(self) -> str:
+        return 'fairlead_requests_total{stack="shop"} 7\n'
+
     async def check(self, stack: str) -> dict[str, Any]:
         self._maybe_fail()
         return {"stack": stack, "token": "t", "requests": 7, "listeners": []}
@@ -115,6 +125,31 @@ class ScriptedSupervisor(Supervisor):
     def _maybe_fail(self) -> None:
         if self.fail is not None:
             raise self.fail
+
+
+class Facts:
+    """The store's notes."""
+
+    def __init__(self) -> None:
+        self.noted: dict[str, str] = {}
+
+    def fact(self, name: str) -> str | None:
+        return self.noted.get(name)
+
+    def note(self, name: str, value: str | None) -> None:
+        self.noted.pop(name, None)
+        if value is not None:
+            self.noted[name] = value
+
+
+class Told:
+    """A journal that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event(self, stack: str, kind: str, text: str) -> None:
+        self.events.append(f"{kind}: {text}")
 
 
 class Daemon:
@@ -130,12 +165,13 @@ class Daemon:
 
 
 @asynccontextmanager
-async def a_daemon() -> AsyncIterator[Daemon]:
+async def a_daemon(facts: Facts | None = None) -> AsyncIterator[Daemon]:
+    """facts: what an earlier daemon of that home has noted."""
     folder = tempfile.mkdtemp()
     path = f"{folder}/api.sock"
     supervisor = ScriptedSupervisor()
     shut_down = asyncio.Event()
-    server = ApiServer(supervisor, path, on_shutdown=shut_down.set)
+    server = ApiServer(supervisor, facts or Facts(), path, on_shutdown=shut_down.set)
     await server.start()
     daemon = Daemon(supervisor, Client(path), server, path)
     daemon.shut_down = shut_down

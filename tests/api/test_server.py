@@ -27,7 +27,7 @@ from fairlead.errors import (
     SpecError,
     UsageError,
 )
-from tests.api.homes import a_daemon
+from tests.api.homes import Facts, a_daemon
 
 pytestmark = pytest.mark.live
 
@@ -54,7 +54,7 @@ async def test_a_socket_left_by_a_dead_daemon_is_replaced() -> None:
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(daemon.path)
         await daemon.server.stop()
-        again = type(daemon.server)(daemon.supervisor, daemon.path, on_shutdown=lambda: None)
+        again = type(daemon.server)(daemon.supervisor, Facts(), daemon.path, on_shutdown=lambda: None)
         await again.start()
         assert (await daemon.ask(lambda client: client.version()))["version"]
         await again.stop()

@@ -1,7 +1,7 @@
 """A daemon made of answers: an HTTP server on a home's API socket that replies what a test wrote, in a thread.
 
-`answers` maps "METHOD /path" to a JSON value, to `Refuse(error)`, or to `Stream(lines)`; a callable is called with the
-request for its answer. What was asked is kept in `asked`.
+`answers` maps "METHOD /path" to a JSON value, to `Text(text)`, to `Refuse(error)`, or to `Stream(lines)`; a callable is
+called with the request for its answer. What was asked is kept in `asked`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class Stream:
 
     events: list[dict[str, Any]]
     then: Callable[[], object] = lambda: None
+
+
+@dataclass
+class Text:
+    text: str
 
 
 @dataclass
@@ -83,15 +88,19 @@ class _Handler(BaseHTTPRequestHandler):
             answer = answer(request)
         if isinstance(answer, Stream):
             self._stream(answer)
+        elif isinstance(answer, Text):
+            self._send(answer.text.encode(), 200)
         elif isinstance(answer, Refuse):
             self._json({"error": answer.error.to_json()}, answer.status)
         else:
             self._json(answer, 200)
 
-    do_GET = do_POST = do_DELETE = _answer
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
 
     def _json(self, value: Any, status: int) -> None:
-        data = json.dumps(value).encode()
+        self._send(json.dumps(value).encode(), status)
+
+    def _send(self, data: bytes, status: int) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -22,6 +22,7 @@ from fairlead.core.layout import Layout
 from fairlead.errors import FairleadError, NotFound
 from fairlead.spec.jsonschema import schema_text
 from tests.cli.conftest import Fairlead
+from tests.cli.measured import a_service, an_answer
 from tests.cli.scripted import Refuse, Stream, a_stack, an_instance, serving, status_of
 from tests.cli.test_commands import a_balancer, facts, listening_at
 from tests.cli.test_explain import an_explanation
@@ -69,6 +70,7 @@ ANSWERS: dict[str, Any] = {
                     "kind": "launched", "text": EVIL}],
     },
     "GET /stacks/shop/explain": an_explanation(answer=EVIL),
+    "GET /stacks/shop/metrics": an_answer(a_service([1.0], service=EVIL)), "GET /metrics/listener": {"url": EVIL},
     "GET /stacks/shop/check": {"stack": "shop", "token": "t", "requests": 0, "listeners": []},
     "GET /jobs": {"jobs": [JOB]},
     "POST /stacks/shop/jobs/nightly": {"run": RUN},
@@ -93,7 +95,7 @@ ASKS = {
     "instance open": "POST /stacks/shop/instances/web-1/open",
     "instance close": "POST /stacks/shop/instances/web-1/close", "explain": "GET /stacks/shop/explain",
     "check": "GET /stacks/shop/check", "exec": "GET /stacks/shop/entry", "run": "GET /stacks/shop/entry",
-    "jobs run": "POST /stacks/shop/jobs/nightly", "events": "GET /events", "status": "GET /status", "jobs": "GET /jobs",
+    "metrics": "GET /stacks/shop/metrics", "jobs run": "POST /stacks/shop/jobs/nightly", "events": "GET /events", "status": "GET /status", "jobs": "GET /jobs",
 }  # fmt: skip
 """The request that decides."""
 
@@ -151,7 +153,7 @@ def is_interrupted(scene: Scene) -> int:
 
 def follows_until_interrupted(scene: Scene) -> int:
     """Ctrl-C while it waits for more to show."""
-    option = {"status": "--watch", "logs": "--follow", "events": "--follow"}[scene.name]
+    option = {"status": "--watch", "metrics": "--watch", "logs": "--follow", "events": "--follow"}[scene.name]
     if scene.name == "logs":
         ends_well(scene)
     timer = threading.Timer(0.5, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
@@ -205,6 +207,7 @@ PROVOKED: dict[str, Callable[[Scene], int]] = {
     "126": turns_into("./not-a-program"),
     "127": turns_into("no-such-program"),
     "status 130": follows_until_interrupted,
+    "metrics 130": follows_until_interrupted,
     "logs 130": follows_until_interrupted,
     "events 130": follows_until_interrupted,
     "explain 130": is_interrupted,

@@ -74,6 +74,19 @@ def test_logs_are_named_next_only_of_what_has_some(fairlead: Fairlead, home: Lay
         assert "next: fairlead status  |  fairlead logs web  |  fairlead events\n" in fairlead("explain", "web").err
 
 
+def test_what_the_service_had_to_do_is_a_line_below_its_deployment(fairlead: Fairlead, home: Layout) -> None:
+    figures = {"requests_per_second": 34.2, "error_rate": 0.008, "p50": 0.0119, "p95": 0.038, "outstanding": 0.6}
+    answers = {"GET /status": status_of(a_stack("shop"))}
+    with serving(home, {**answers, "GET /stacks/shop/explain": an_explanation(figures=figures)}):
+        lines = fairlead("explain", "web").out.splitlines()
+    load = "load        34 requests/s, 0.8% errors, p95 38 ms, p50 11.9 ms, 0.6 outstanding (over 10 s)"
+    assert lines[lines.index(load) - 1].startswith(("deployment  ", "release     "))
+    before_the_upgrade = an_explanation()
+    del before_the_upgrade["figures"]
+    with serving(home, {**answers, "GET /stacks/shop/explain": before_the_upgrade}):
+        assert "\nload " not in fairlead("explain", "web").out
+
+
 def test_json_is_what_the_daemon_said_and_ascii(fairlead: Fairlead, home: Layout) -> None:
     said = an_explanation(answer="web has \u2014 \x1b[2J")
     with serving(home, {"GET /status": status_of(a_stack("shop")), "GET /stacks/shop/explain": said}):

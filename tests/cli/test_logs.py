@@ -91,9 +91,13 @@ def test_logs_of_a_home_that_may_not_be_read_is_an_error_and_no_traceback(
         raise PermissionError(13, "Permission denied", folder)
 
     monkeypatch.setattr(os, "listdir", closed)
-    shown = fairlead("logs")
-    assert (shown.status, shown.out) == (1, "")
-    assert shown.err == f"error: {home.home}/stacks cannot be used: Permission denied\n"
+    for words in ((), ("--access",)):
+        shown = fairlead("logs", *words)
+        assert (shown.status, shown.out) == (1, "")
+        assert shown.err == (
+            f"error: the logs of {home.home} cannot be read: this home belongs to another user\n"
+            "next: Run the command as that user, or choose another home with --home.\n"
+        )
 
 
 def test_many_ended_instances_are_left_out_and_that_is_said(fairlead: Fairlead, home: Layout) -> None:

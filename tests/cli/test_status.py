@@ -14,6 +14,7 @@ import pytest
 
 from fairlead.cli import output
 from fairlead.cli.screen import frame
+from fairlead.cli.status_table import HEADINGS, View, table
 from fairlead.core.layout import Layout
 from fairlead.errors import NotFound
 from tests.cli.conftest import Fairlead
@@ -211,6 +212,101 @@ def test_an_instance_that_is_anomalous_or_open_is_marked_and_the_token_is_nowher
     assert [line for line in lines if line.startswith("      ")] == [f"      {marks}"]
 
 
+FIGURES = {
+    "requests_per_second": 34.2, "error_rate": 0.004, "p50": 0.0119, "p95": 0.0384, "outstanding": 0.6, "cpu": 40.3,
+    "memory": 12.0,
+}  # fmt: skip
+NO_FIGURES = dict.fromkeys(FIGURES)
+
+
+def a_measured_stack() -> dict[str, object]:
+    """A service of which one instance is told nothing about, a worker, and one that is not run."""
+    instances = (
+        an_instance("web-1", figures=FIGURES, release=1),
+        an_instance("web-2", figures={**FIGURES, "error_rate": 0.12}),
+        an_instance("web-3", figures=NO_FIGURES),
+    )
+    stack = a_stack("shop", instances)
+    web = stack["services"][0] | {"figures": FIGURES}
+    worker = an_instance("worker-1", figures={**NO_FIGURES, "cpu": 3.2, "memory": 0.4}, address="")
+    api = an_instance("api-1", figures=FIGURES, address="10.0.0.7:9000", pid=None, release=None, runs=False, zone="")
+    none = {"figures": NO_FIGURES}
+    stack["services"] = [
+        web,
+        {**web, "name": "worker", "serves": False, "instances": [worker], **none},
+        {**web, "name": "api", "runs": False, "release": None, "instances": [api], **none},
+    ]
+    return stack
+
+
+def columns(picture: str) -> list[list[str]]:
+    return [line.split() for line in picture.splitlines() if line.strip().startswith("INSTANCE")]
+
+
+def test_how_services_and_instances_did_of_late_is_shown(fairlead: Fairlead, home: Layout) -> None:
+    with serving(home, {"GET /status": status_of(a_measured_stack())}):
+        shown = fairlead("status").out
+    lines = shown.splitlines()
+    assert lines[3] == "    last 10 s: 34 requests/s, 0.4% errors, p95 38 ms, cpu 40%, memory 12%"
+    assert re.search(r"^    web-1 .* 34\.2 +0\.4% +38\.4 ms +40\.3% +12% +1234 ", shown, re.MULTILINE)
+    assert re.search(r"^    web-3 .* - +- +- +- +- +1234 ", shown, re.MULTILINE)
+    assert shown.count("last 10 s") == 1
+    assert columns(shown) == [
+        ["INSTANCE", "STATE", "HEALTH", "RELEASE", "ZONE", "UPTIME", "REQ/S", "ERRORS", "P95", "CPU", "MEMORY", "PID", "ADDRESS"],
+        ["INSTANCE", "STATE", "HEALTH", "RELEASE", "ZONE", "UPTIME", "CPU", "MEMORY", "PID", "ADDRESS"],
+        ["INSTANCE", "STATE", "HEALTH", "RELEASE", "ZONE", "UPTIME", "REQ/S", "ERRORS", "P95", "PID", "ADDRESS"],
+    ]  # fmt: skip
+
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def drawn(width: int | None, *, colour: bool = False) -> str:
+    return "\n".join(table(status_of(a_measured_stack()), View(NOON, colour, width)))
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (None, set()),
+        (139, set()),
+        (120, {"ADDRESS"}),
+        (99, {"ADDRESS", "ZONE"}),
+        (79, {"ADDRESS", "ZONE", "RELEASE", "MEMORY"}),
+        (20, {"ADDRESS", "ZONE", "RELEASE", "MEMORY", "CPU", "UPTIME", "PID"}),
+    ],
+)
+def test_on_a_narrow_terminal_the_columns_that_matter_least_are_left_out(width: int | None, left_out: set[str]) -> None:
+    assert set(HEADINGS) - set(columns(drawn(width))[0]) == left_out
+    if width is not None and width > 60:
+        assert all(len(line) <= width for line in drawn(width).splitlines())
+
+
+def test_of_targets_of_others_the_address_is_kept_longest(fairlead: Fairlead, home: Layout) -> None:
+    assert columns(drawn(72))[2] == ["INSTANCE", "STATE", "HEALTH", "REQ/S", "ERRORS", "P95", "ADDRESS"]
+
+
+def test_during_a_deployment_the_release_is_kept_longest() -> None:
+    stack = a_measured_stack()
+    stack["services"][0]["instances"][2]["release"] = 2  # type: ignore[index]
+    shown = "\n".join(table(status_of(stack), View(NOON, False, 79)))
+    assert columns(shown)[0] == ["INSTANCE", "STATE", "HEALTH", "RELEASE", "REQ/S", "ERRORS", "P95", "PID"]
+
+
+def test_errors_that_matter_are_red() -> None:
+    shown = drawn(None, colour=True)
+    assert "\x1b[31m12%" in shown
+    assert shown.count("\x1b[31m") == 1
+
+
+def test_figures_that_are_no_numbers_are_not_known() -> None:
+    stack = a_stack(
+        "shop", (an_instance(figures={"cpu": "\x1b", "p95": None, "error_rate": True, "memory": float("nan")}),)
+    )
+    shown = "\n".join(table(status_of(stack), View(NOON, False)))
+    assert re.search(r"^    web-1 .* - +- +- +- +- +1234 ", shown, re.MULTILINE)
+
+
 def a_certificate(*names: str, days: float = 300, **changes: object) -> dict[str, object]:
     until = datetime.now(UTC) + timedelta(days=days)
     stamp = until.replace(microsecond=0).isoformat().replace("+00:00", "Z")
@@ -300,8 +396,8 @@ def test_watch_draws_in_place_and_ctrl_c_restores_the_terminal(home: Layout) -> 
 @pytest.mark.live
 def test_watch_without_a_terminal_prints_once_per_change(home: Layout) -> None:
     looks = [
-        status_of(a_stack(instances=(an_instance(explanation="checked 1 s ago"),))),
-        status_of(a_stack(instances=(an_instance(explanation="checked 2 s ago"),))),
+        status_of(a_stack(instances=(an_instance(explanation="checked 1 s ago", figures={"cpu": 1.0}),))),
+        status_of(a_stack(instances=(an_instance(explanation="checked 2 s ago", figures={"cpu": 2.0}),))),
         status_of(a_stack(instances=(an_instance(health="unhealthy", explanation="checked 3 s ago"),))),
     ]
     # The first look only finds out whether the question makes sense.
@@ -326,11 +422,12 @@ CONTRACT = {
     "stack": {"name", "engine", "listeners", "services", "resources", "jobs", "unenforced", "alarms"},
     "listener": {"url", "protocol", "address", "port", "rules", "certificates"},
     "certificate": {"names", "expires_at", "file", "problem"},
-    "service": {"name", "release", "serves", "runs", "desired", "declared", "min", "max", "instances"},
+    "service": {"name", "release", "serves", "runs", "desired", "declared", "min", "max", "instances", "figures"},
     "instance": {
         *("id", "pid", "address", "release", "state", "health", "reason", "description", "started_at", "zone"),
-        *("drained", "protected", "condemned", "runs", "anomalous", "opened"),
+        *("drained", "protected", "condemned", "runs", "anomalous", "opened", "figures"),
     },
+    "figures": {"requests_per_second", "error_rate", "p50", "p95", "outstanding", "cpu", "memory"},
     "opening": {"port", "until"},
     "node": {"pid", "version", "state", "problem"},
     "daemon": {"pid", "version", "recording"},
@@ -348,6 +445,7 @@ def levels(answer: dict) -> dict[str, set[str]]:
         "certificate": set(stack["listeners"][0]["certificates"][0]),
         "service": set(service),
         "instance": set(service["instances"][0]),
+        "figures": set(service["instances"][0]["figures"]),
         "opening": set(service["instances"][0]["opened"]),
         "node": set(answer["balancer"]["nodes"][0]),
         "daemon": set(answer["daemon"]),
@@ -366,3 +464,16 @@ def test_the_documented_example_has_the_contracts_keys_and_each_key_is_explained
             assert f"`{key}`" in page, f"{level}.{key} is not explained"
     with serving(home, {"GET /status": example}):
         assert "host-date" in fairlead("status").out
+
+
+@pytest.mark.live
+def test_watching_ends_when_nobody_reads_though_nothing_changes(home: Layout) -> None:
+    environment = {**os.environ, "FAIRLEAD_HOME": home.home}
+    with serving(home, {"GET /status": status_of(a_stack("shop"))}):
+        process = subprocess.Popen(
+            fairlead_argv("status", "--watch", "0.2", "--json"), env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["stacks"]
+        process.stdout.close()
+        assert process.wait(timeout=30) == 141

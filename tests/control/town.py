@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fairlead.control.supervisor import Machine, Supervisor, UpRequest
 from fairlead.core.alarms import Delivery
 from fairlead.core.differences import Preview
+from fairlead.core.figures import UNKNOWN, Figures
 from fairlead.core.fingerprint import fields_hash
 from fairlead.core.launch import Surroundings
 from fairlead.core.layout import layout_of
 from fairlead.core.model import Command, Release, Service, Stack
+from fairlead.core.readings import Sample
 from fairlead.core.traffic import Check
 from fairlead.engines.base import LaunchOrder
 from fairlead.engines.fake.engine import FakeEngine
 from fairlead.engines.fake.script import Script
 from fairlead.errors import BuildError
 from fairlead.haproxy.fake import PASSED, REFUSED, FakeBalancer
+from fairlead.metrics.query import Query
 from fairlead.store.database import Store
 
 FILE = """\
@@ -126,6 +129,43 @@ class FakeCourier:
         return self.problem
 
 
+class FakeMeter:
+    """Remembers the samples; `did` is what it says of a service ("") or an instance, `before` the same of the past."""
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.did: dict[str, Figures] = {}
+        self.before: dict[str, Figures] = {}
+        self.asked_at: list[float] = []
+        self.is_open = False
+
+    async def open(self) -> None:
+        self.is_open = True
+
+    def take(self, sample: Sample) -> None:
+        assert self.is_open
+        self.samples.append(sample)
+
+    async def flush(self) -> None:
+        await asyncio.sleep(0)
+
+    def figures(self, stack: str, service: str = "", target: str = "") -> Figures:
+        return self.did.get(target, UNKNOWN)
+
+    async def figures_at(self, stack: str, service: str, wall: float) -> Mapping[str, Figures]:
+        self.asked_at.append(wall)
+        return self.before
+
+    async def series(self, query: Query) -> dict[str, Any]:
+        return {"stack": query.stack, "series": []}
+
+    def prometheus(self) -> str:
+        return "fairlead_requests_total 1\n"
+
+    async def close(self) -> None:
+        self.is_open = False
+
+
 class Died(BaseException):
     """The daemon was killed: it does nothing any more."""
 
@@ -190,6 +230,8 @@ class Town:
         self.balancer.health(self._health)
         self.builder = FakeBuilder()
         self.courier = FakeCourier()
+        self.meter: FakeMeter | None = None
+        """None: nothing is measured, as most stories need nothing of it."""
         self.scripts: dict[str, Script] = {}
         self.ill: set[str] = set()
         self.foreign: set[str] = set()
@@ -237,6 +279,8 @@ class Town:
             layout=layout_of("/home", 0),
             around=Surroundings(),
             courier=self.courier,
+            meter=self.meter,
+            memory=8_000_000_000,
             version="test",
             pid=1,
         )

@@ -165,6 +165,59 @@ class EngineContract:
         await engine.kill(STACK, "web-1")
         assert await engine.memory(STACK, "web-1") is None
 
+    async def test_what_a_living_program_uses_grows_and_never_falls(self, world: World) -> None:
+        engine = world.engine()
+        assert await engine.usage() == {}
+        await engine.launch(world.order("web-1", "works"))
+        await engine.launch(world.order("web-2"))
+        told = [await engine.usage()]
+        assert told[0].keys() == {(STACK, "web-1"), (STACK, "web-2")}
+
+        async def has_worked() -> bool:
+            told.append(await engine.usage())
+            return told[-1][STACK, "web-1"].cpu >= 0.2
+
+        await wait_until(has_worked, 20.0, "0.2 s of processor time", seen=lambda: told[-1])
+        for key in told[0]:
+            cpus = [usage[key].cpu for usage in told]
+            assert cpus == sorted(cpus)
+            moments = [usage[key].at for usage in told]
+            assert moments == sorted(moments)
+        assert told[-1][STACK, "web-2"].cpu < 0.2
+
+    async def test_what_it_uses_tells_its_memory_before_long(self, world: World) -> None:
+        engine = world.engine()
+        await engine.launch(world.order("web-1"))
+
+        async def known() -> int | None:
+            return (await engine.usage())[STACK, "web-1"].memory
+
+        assert (await wait_until(known, 5.0, "its memory") or 0) > 10_000
+
+    async def test_nobody_tells_what_an_ended_program_uses(self, world: World) -> None:
+        engine = world.engine()
+        for number in range(1, 4):
+            await engine.launch(world.order(f"web-{number}"))
+        assert len(await engine.usage()) == 3
+        await engine.kill(STACK, "web-1")
+        await world.murder("web-2")
+        await is_gone(engine, "web-2")
+        assert (await engine.usage()).keys() == {(STACK, "web-3")}
+        await engine.clear(STACK, "web-1")
+        assert (await engine.usage()).keys() == {(STACK, "web-3")}
+
+    async def test_a_new_engine_goes_on_with_what_was_used(self, world: World) -> None:
+        engine = world.engine()
+        await engine.launch(world.order("web-1", "works"))
+
+        async def has_worked() -> float:
+            cpu = (await engine.usage())[STACK, "web-1"].cpu
+            return cpu if cpu >= 0.1 else 0.0
+
+        before = await wait_until(has_worked, 20.0, "0.1 s of processor time")
+        await engine.close()
+        assert (await world.engine().usage())[STACK, "web-1"].cpu >= before
+
     async def test_housekeeping_changes_nothing_for_the_living_and_the_ended(self, world: World) -> None:
         engine = world.engine()
         await engine.launch(world.order("web-1"))
@@ -184,6 +237,7 @@ class EngineContract:
         await engine.clear(STACK, "web-9")
         await engine.tend()
         assert await engine.memory(STACK, "web-9") is None
+        assert await engine.usage() == {}
         await engine.forget(STACK)
         assert engine.log_tail(STACK, "web-9", 5) == ""
         assert await engine.diagnose(STACK, "web-9", "127.0.0.1:1") == ""

@@ -26,6 +26,7 @@ PROGRAMS: dict[Behaviour, tuple[str, ...]] = {
     "leaves a daemon": ("/bin/sh", "-c", "setsid sleep 300 & echo up; exec sleep 300"),
     "is refused": ("\0",),
     "writes escapes": ("printf", r"first\nsecond \033]0;title\007\n\033[1mthird\033[0m\n"),
+    "works": ("/bin/sh", "-c", "echo up; while :; do :; done"),
 }
 
 

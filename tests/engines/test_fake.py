@@ -8,6 +8,7 @@ import math
 import pytest
 
 from fairlead.core.processes import Outcome, Process
+from fairlead.core.readings import Usage
 from fairlead.engines.base import Engine, LaunchOrder
 from fairlead.engines.fake import FakeEngine, Fault, Script
 from fairlead.errors import EngineError
@@ -24,6 +25,7 @@ SCRIPTS: dict[Behaviour, Script] = {
     "leaves a daemon": Script(leaves_behind=True),
     "is refused": Script(refuses="scripted"),
     "writes escapes": Script(log="first\nsecond \x1b]0;title\x07\nthird\n", exits_after=0.01),
+    "works": Script(cores=0.9),
 }
 
 
@@ -159,3 +161,34 @@ async def test_a_crashed_daemon_hears_nothing_and_the_next_one_finds_all() -> No
     fake.end(STACK, "web-1")
     assert heard == ["the new one"]
     assert fake.starts == {(STACK, "web-1"): 1}
+
+
+async def test_a_program_uses_what_a_test_says() -> None:
+    fake = FakeEngine(lambda order: Script(cores=0.5))
+    await fake.launch(an_order())
+    key, loop = (STACK, "web-1"), asyncio.get_running_loop()
+    assert (await fake.usage())[key] == Usage(cpu=0.0, memory=50_000_000, at=loop.time())
+    await asyncio.sleep(10)
+    fake.load(*key, 2.0)
+    fake.sizes[key] = 70_000_000
+    await asyncio.sleep(10)
+    assert (await fake.usage())[key] == Usage(cpu=25.0, memory=70_000_000, at=loop.time())
+    fake.freeze(*key)
+    fake.sizes[key] = None
+    await asyncio.sleep(10)
+    assert (await fake.usage())[key] == Usage(cpu=25.0, memory=None, at=loop.time())
+    fake.thaw(*key)
+    await asyncio.sleep(1)
+    assert (await fake.usage())[key].cpu == 27.0
+
+
+async def test_usage_may_fail_and_lie() -> None:
+    fake = FakeEngine(lambda order: Script(cores=1.0))
+    await fake.launch(an_order())
+    before = await fake.usage()
+    fake.fail("usage", Fault(kind="lie"))
+    fake.fail("usage", Fault(kind="refuse"))
+    await asyncio.sleep(1)
+    assert await fake.usage() == before
+    with pytest.raises(EngineError):
+        await fake.usage()

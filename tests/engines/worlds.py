@@ -13,8 +13,9 @@ from fairlead.core.processes import Process
 from fairlead.engines.base import Engine, LaunchOrder
 
 Behaviour = Literal[
-    "serves", "fails with 3", "ignores SIGTERM", "leaves a child", "leaves a daemon", "is refused", "writes escapes"
-]
+    "serves", "fails with 3", "ignores SIGTERM", "leaves a child", "leaves a daemon", "is refused", "writes escapes",
+    "works"
+]  # fmt: skip
 
 STACK = "shop"
 

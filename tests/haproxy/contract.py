@@ -5,16 +5,19 @@ A subclass gives the fixture `world`, opened, with nothing configured."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from fairlead.aiokit.polling import wait_until
 from fairlead.core.model import Conditions, Forward, Listener, Redirect, Respond, Rule, forward_to
+from fairlead.core.readings import GroupReading, Reading, TargetCounts
 from fairlead.core.traffic import Routing, Traffic
 from fairlead.errors import BalancerError, PortInUse
 from tests.haproxy.apps import free_port
 from tests.haproxy.builders import GROUP, a_check, a_group, a_guest, a_routing, a_rule, a_target
-from tests.haproxy.worlds import World, admit, has_failed, is_down, is_up, report_of
+from tests.haproxy.worlds import PATIENCE, World, admit, has_failed, is_down, is_up, report_of
 
 
 async def ask_for(world: World, verb: str, routing: Routing) -> None:
@@ -23,6 +26,30 @@ async def ask_for(world: World, verb: str, routing: Routing) -> None:
         await world.balancer.reserve(routing.stack, routing.listeners)
     else:
         await world.balancer.configure(routing.stack, routing)
+
+
+async def measured(world: World, holds: Callable[[Reading], bool] = lambda reading: True) -> Reading:
+    """What is measured, as soon as `holds`: an answer is counted a moment after its client has it."""
+    last: list[Reading | None] = []
+
+    async def question() -> bool:
+        last[:] = [await world.balancer.measure()]
+        return last[0] is not None and holds(last[0])
+
+    await wait_until(question, PATIENCE, "that reading", seen=lambda: last)
+    assert last[0] is not None
+    return last[0]
+
+
+def has_taken(count: int) -> Callable[[Reading], bool]:
+    """So many requests, and the answers of all."""
+
+    def holds(reading: Reading) -> bool:
+        of_all = [*(target.counts for target in reading.targets.values()), reading.groups[GROUP].gone]
+        answered = sum(one.responses[1] for one in of_all), sum(sum(one.times.values()) for one in of_all)
+        return reading.groups[GROUP].requests == count and answered == (count, count)
+
+    return holds
 
 
 class BalancerContract:
@@ -404,6 +431,126 @@ class BalancerContract:
         after = (await world.balancer.observe()).requests
         assert before is not None
         assert after == before + 7
+
+    async def test_with_nothing_to_serve_there_is_nothing_to_measure(self, world: World) -> None:
+        assert await world.balancer.measure() == Reading()
+
+    async def test_what_targets_take_and_answer_is_measured(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one, two)
+        before = await measured(world)
+        assert {key: target.counts for key, target in before.targets.items()} == {
+            (GROUP, one.id): TargetCounts(),
+            (GROUP, two.id): TargetCounts(),
+        }
+        assert before.groups == {GROUP: GroupReading()}
+        assert before.listeners["shop"].connections == 0
+        await world.send(6)
+        reading = await measured(world, has_taken(6))
+        for target in (one, two):
+            counts = reading.targets[GROUP, target.id].counts
+            assert (counts.requests, counts.responses, sum(counts.times.values())) == (3, (0, 3, 0, 0, 0), 3)
+            assert (counts.connection_errors, counts.broken, counts.retried) == (0, 0, 0)
+            assert 1 <= counts.connections <= 3
+            assert counts.bytes_in > 0 < counts.bytes_out
+            assert reading.targets[GROUP, target.id].outstanding == 0
+        assert reading.groups[GROUP] == GroupReading(requests=6)
+        heard = reading.listeners["shop"]
+        assert (heard.connections, heard.active, heard.rejected, dict(heard.own)) == (6, 0, 0, {})
+        assert heard.bytes > 0
+
+    async def test_a_target_that_leaves_leaves_what_it_did_to_its_group(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one, two)
+        await world.send(4)
+        # No look in between: what it did last must not go with it.
+        await world.balancer.deregister(GROUP, one.id)
+        await world.send(2)
+        reading = await measured(world, has_taken(6))
+        assert reading.targets.keys() == {(GROUP, two.id)}
+        assert reading.targets[GROUP, two.id].counts.requests == 4
+        gone = reading.groups[GROUP].gone
+        assert (gone.requests, gone.responses, sum(gone.times.values())) == (2, (0, 2, 0, 0, 0), 2)
+
+    async def test_what_is_measured_goes_on_across_a_reload(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1), await world.target(2))
+        await world.send(4)
+        await world.balancer.configure("shop", a_routing(world.port, groups=(a_group(deregistration_delay=7.0),)))
+        await world.send(4)
+        reading = await measured(world, has_taken(8))
+        assert [target.counts.requests for target in reading.targets.values()] == [4, 4]
+        assert (reading.losses, reading.listeners["shop"].connections) == (0, 8)
+
+    async def test_what_a_node_that_died_had_counted_stays_and_may_not_be_all(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1))
+        await world.send(5)
+        assert (await measured(world, has_taken(5))).losses == 0
+        before = (await world.balancer.observe()).nodes[0].pid
+        await world.kill_node()
+        await world.until(lambda seen: seen.known and seen.nodes[0].pid != before, "another HAProxy")
+        await world.send(2)
+        reading = await measured(world, has_taken(7))
+        assert (reading.losses, reading.listeners["shop"].connections) == (1, 7)
+
+    async def test_a_restarted_daemon_measures_what_happens_from_then_on(self, world: World) -> None:
+        routing = a_routing(world.port)
+        await world.balancer.configure("shop", routing)
+        one = await world.target(1)
+        await admit(world, one)
+        await world.send(3)
+        await measured(world, has_taken(3))
+        await world.restart_daemon(Traffic(routings=(routing,), targets=(replace(one, mode="in_service"),)))
+        first = (await measured(world)).groups[GROUP].requests
+        await world.send(2)
+        reading = await measured(world, lambda seen: seen.groups[GROUP].requests == first + 2)
+        assert (reading.losses, reading.targets.keys()) == (0, {(GROUP, one.id)})
+
+    async def test_what_the_balancer_answers_by_itself_is_told_from_what_targets_do(self, world: World) -> None:
+        rules = (
+            Rule(when=Conditions(paths=("/old",)), then=Redirect(status=301, path="/new")),
+            Rule(when=Conditions(paths=("/tea",)), then=Respond(status=418, body="tea")),
+            Rule(when=Conditions(paths=("/ok",)), then=Respond(status=200, body="ok")),
+        )
+        listener = Listener(port=world.port, default=forward_to("web"), rules=rules)
+        await world.balancer.configure("shop", a_routing(listeners=(listener,)))
+        assert [(await world.get(path=path))[:3] for path in ("/", "/old", "/tea", "/ok")][:3] == ["503", "301", "418"]
+        expected = {"3XX": 1, "4XX": 1, "5XX": 1, "503": 1, "fixed_response": 2, "redirect": 1}
+        reading = await measured(
+            world, lambda seen: {kind: count for kind, count in seen.listeners["shop"].own.items() if count} == expected
+        )
+        assert reading.groups[GROUP] == GroupReading(requests=0, elb_5xx=1)
+        assert reading.listeners["shop"].connections == 4
+
+    async def test_connections_to_a_shared_port_count_for_each_stack_and_requests_for_their_owner(
+        self, world: World
+    ) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await world.balancer.configure("blog", a_guest(world.port, "blog.test"))
+        await admit(world, await world.target(1), await world.target(1, group="blog.web"))
+        for host in ("blog.test", "blog.test", "other"):
+            await world.get(host)
+        reading = await measured(world, lambda seen: seen.groups["blog.web"].requests == 2)
+        assert reading.groups[GROUP].requests == 1
+        assert [reading.listeners[stack].connections for stack in ("shop", "blog")] == [3, 3]
+
+    async def test_a_stack_that_has_left_is_measured_no_more(self, world: World) -> None:
+        await world.balancer.configure("shop", a_routing(world.port))
+        await admit(world, await world.target(1))
+        await world.send(1)
+        await measured(world, has_taken(1))
+        await world.balancer.configure("shop", None)
+        assert await world.balancer.measure() == Reading()
+
+    async def test_housekeeping_can_be_done_at_any_time(self, world: World) -> None:
+        await world.balancer.tend()
+        await world.balancer.configure("shop", a_routing(world.port))
+        await world.balancer.tend()
+        await admit(world, await world.target(1))
+        assert await world.send(1) == ["web-1"]
 
     async def test_after_stop_nothing_is_left(self, world: World) -> None:
         await world.balancer.configure("shop", a_routing(world.port))

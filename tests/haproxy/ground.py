@@ -3,6 +3,7 @@ small questions of one configuration; nothing of the node takes part."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -11,17 +12,19 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.core.traffic import Routing, Target
-from fairlead.haproxy import maps
+from fairlead.haproxy import access, maps
 from fairlead.haproxy.render import Place, render
 from fairlead.haproxy.servers import Member
 
 PATIENCE = 10.0
+
+LOG_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_APPEND
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class Mirror:
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.answer: bytes = b""
         """Instead of the usual one, when not empty."""
+        self.delay = 0.0
+        """Seconds before an answer."""
         threading.Thread(target=self._accept, name=f"mirror {name}", daemon=True).start()
 
     def close(self) -> None:
@@ -137,6 +142,7 @@ class Mirror:
                     while size and len(seen) < int(size[1]):
                         seen += taken.recv(65536)
                     seen = seen[int(size[1]) if size else 0 :]
+                    time.sleep(self.delay)
                     body = self.name.encode() + b"\n" + head
                     taken.sendall(self.answer or b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
 
@@ -166,12 +172,15 @@ def mirrors_of(routings: Iterable[Routing]) -> list[tuple[Mirror, Member]]:
 
 @contextmanager
 def serving(
-    haproxy: str, routings: Sequence[Routing], *, targets: bool = True, certificate: str = "", mirrors: dict[str, Mirror] | None = None
+    haproxy: str, routings: Sequence[Routing], *, targets: bool = True, certificate: str = "",
+    mirrors: dict[str, Mirror] | None = None, logs: str = "", members: Sequence[Member] = (),
+    without: Collection[str] = (),
 ) -> Iterator[str]:  # fmt: skip
     """Run HAProxy with that configuration until the block ends; its text. certificate: PEM for every HTTPS listener;
-    mirrors: gets the targets, by group."""
+    mirrors: gets the targets, by group; members: others beside them; without: groups that have none of them; logs: a folder for the access logs, each named by
+    its stack, that of shared ports `shared`."""
     folder = tempfile.mkdtemp(prefix="fl-g-")
-    known = mirrors_of(routings) if targets else []
+    known = [one for one in mirrors_of(routings) if one[0].name not in without] if targets else []
     if mirrors is not None:
         mirrors.update({mirror.name: mirror for mirror, _ in known})
     endpoints = [(one.address, one.port) for routing in routings for one in routing.listeners]
@@ -188,10 +197,17 @@ def serving(
         Path(folder, "tls/a.pem").write_text(certificate)
         for address, port in endpoints:
             Path(folder, f"tls/now/{address.replace(':', '.')}_{port}.list").write_text("a.pem\n")
-    text = render(routings, [member for _, member in known], place)
+    text = render(routings, [*(member for _, member in known), *members], place)
     Path(folder, "a.cfg").write_text(text)
+    wanted = access.logs(routings) if logs else ()
+    files = {access.variable(one): os.open(f"{logs}/{one or 'shared'}", LOG_FLAGS, 0o600) for one in wanted}
+    environment = {**os.environ, **{name: str(descriptor) for name, descriptor in files.items()}}
     with open(f"{folder}/log", "w+") as log:
-        process = subprocess.Popen([haproxy, "-db", "-f", f"{folder}/a.cfg"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [haproxy, "-db", "-f", f"{folder}/a.cfg"], stdout=log, stderr=log, env=environment, pass_fds=files.values()
+        )
+        for descriptor in files.values():
+            os.close(descriptor)
         try:
             _wait_until_it_listens(process, endpoints, Path(folder, "log"))
             yield text

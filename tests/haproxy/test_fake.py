@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from fairlead.core.latency import bucket_of
 from fairlead.core.model import Conditions, Listener, Opening, Redirect, Respond, Rule, forward_to
 from fairlead.core.rules import Request
 from fairlead.errors import BalancerError
@@ -77,3 +78,27 @@ class TestFakeBalancer(BalancerContract):
         await world.balancer.register(a_target(2))
         checks = {target.id: target.check for target in (await world.balancer.observe()).targets}
         assert checks == {"web-1": PASSED, "web-2": None}
+
+    async def test_what_targets_did_can_be_said_and_is_measured(self, world: FakeWorld) -> None:
+        await world.balancer.configure("shop", a_routing())
+        await world.balancer.register(a_target(1))
+        world.fake.serve(GROUP, "web-1", 3, status=404, seconds=0.25)
+        world.fake.serve(GROUP, "web-1", status=None)
+        world.fake.sessions(GROUP, "web-1", 2)
+        reading = await world.balancer.measure()
+        assert reading is not None
+        one = reading.targets[GROUP, "web-1"]
+        assert (one.counts.requests, one.counts.responses, one.counts.broken) == (4, (0, 0, 0, 3, 0), 1)
+        assert (one.counts.times, one.outstanding) == ({bucket_of(250_000): 3}, 2)
+        assert (reading.groups[GROUP].requests, reading.groups[GROUP].elb_5xx) == (4, 1)
+        assert reading.listeners["shop"].own == {"5XX": 1, "502": 1}
+        assert (await world.balancer.observe()).requests == 4
+
+    async def test_a_dead_node_measures_nothing_and_may_have_lost_some(self, world: FakeWorld) -> None:
+        await world.balancer.configure("shop", a_routing())
+        world.fake.die()
+        assert await world.balancer.measure() is None
+        world.fake.revive()
+        reading = await world.balancer.measure()
+        assert reading is not None
+        assert reading.losses == 1

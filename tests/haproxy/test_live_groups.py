@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -160,8 +161,9 @@ async def test_a_new_targets_share_grows_beside_a_full_one_and_the_first_get_all
         await real.balancer.observe()
         await asyncio.sleep(0.4)
     assert shares[0] <= 8, shares
-    assert shares == sorted(shares), shares
-    assert shares[0] < shares[-1], shares
+    # Of 60 requests taken in turn, a share is one more now and one less then.
+    assert all(later >= sooner - 1 for sooner, later in pairwise(shares)), shares
+    assert shares[0] + 1 < shares[-1], shares
     await real.until(lambda _: not real.balancer._ledger.ramps(), "the ramp's end")
     assert await who(real, 40) == {"web-1": 20, "web-3": 20}, "exact again"
 

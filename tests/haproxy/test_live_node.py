@@ -288,7 +288,8 @@ async def test_stop_ends_processes_that_are_still_leaving(real: RealWorld) -> No
     assert len(real.pids) >= 2
     await real.balancer.stop()
     assert real.pids == set()
-    assert {path.name for path in Path(real.folder).iterdir()} == {"relay", "state"}
+    assert {path.name for path in Path(real.folder).iterdir()} == {"maps", "relay", "state"}
+    assert list(Path(real.folder, "maps").iterdir()) == []
     with pytest.raises((OSError, EOFError)):
         await waiting
 
@@ -396,7 +397,8 @@ async def test_haproxy_has_a_clean_environment_with_the_home(real: RealWorld) ->
     await real.balancer.configure("shop", a_routing(real.port))
     variables = [one for one in Path(f"/proc/{real.pid}/environ").read_bytes().split(b"\0") if one]
     ours = [one for one in variables if not one.startswith(b"HAPROXY_")]
-    assert sorted(one.split(b"=")[0] for one in ours) == [b"FAIRLEAD_HOME", b"FAIRLEAD_LOG"]
+    names = sorted(one.split(b"=")[0] for one in ours)
+    assert names == [b"FAIRLEAD_ACCESS_shop", b"FAIRLEAD_HOME", b"FAIRLEAD_LOG"]
     assert f"FAIRLEAD_HOME={real.home}".encode() in ours
     assert Path(real.folder).stat().st_mode & 0o777 == 0o700
     assert all(file.stat().st_mode & 0o077 == 0 for file in Path(real.folder).iterdir())

@@ -67,7 +67,7 @@ CASES: dict[str, tuple[list[Routing], list[Member], Place]] = {
             ),
             Member(target=a_target(4, mode="in_service"), down=True),
         ],
-        PLACE,
+        replace(PLACE, maps_folder=MAPS),
     ),
     "retry off": ([a_routing(groups=(a_group(retry="off"),))], members(a_target(1, mode="in_service")), PLACE),
     "two stacks with all kinds of addresses": (

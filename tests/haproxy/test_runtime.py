@@ -75,6 +75,11 @@ async def test_one_connection_serves_many_questions(partner: Partner, runtime: R
     assert (partner.connections, partner.lines[0]) == (1, "prompt")
 
 
+async def test_several_questions_travel_together(partner: Partner, runtime: Runtime) -> None:
+    assert await runtime.ask_all(["show info", "show stat"]) == ["answer to show info", "answer to show stat"]
+    assert await runtime.ask_all([]) == []
+
+
 async def test_questions_asked_at_once_get_their_own_answers(runtime: Runtime) -> None:
     lines = [f"show {number}" for number in range(20)]
     answers = await asyncio.gather(*(runtime.ask(line) for line in lines))

@@ -100,6 +100,7 @@ class RealWorld:
         return HaproxyNode(
             folder=folder or self.folder, binary_override=program, programs=self._programs, log_path=self.log, home=self.home,
             user=self._user, fd_limit=4096, cpus=2,
+            access_logs=lambda stack: f"{self.home}/stacks/{stack}/logs/access", shared_access_logs=f"{self.home}/logs/access",
         )  # fmt: skip
 
     async def open(self) -> None:

@@ -166,6 +166,7 @@ PAIRS: dict[str, tuple[str, str]] = {
     f"{BALANCER}.desync_mitigation": of_balancer("desync_mitigation", "defensive", "monitor"),
     f"{BALANCER}.drop_invalid_headers": of_balancer("drop_invalid_headers", "false", "true"),
     f"{BALANCER}.preserve_host": of_balancer("preserve_host", "true", "false"),
+    f"{BALANCER}.access_log": of_balancer("access_log", "true", "false"),
     f"{LISTENER}.port": listening("port: 80", "port: 81"),
     f"{LISTENER}.protocol": listening("port: 443", f"{HTTPS}local"),
     f"{LISTENER}.certificates": listening(f"{HTTPS}local", f"{HTTPS}[{{file: a, key: b}}]"),

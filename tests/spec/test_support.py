@@ -65,10 +65,6 @@ listeners:
             "remove it, which means rolling",
         ),
         (
-            a_balancer("access_log: false"),
-            "6:3: load_balancer.access_log: `access_log` is not supported by this version; remove it, which means true",
-        ),
-        (
             a_balancer("listeners: [{port: 443, protocol: HTTPS, certificates: acme, default: {forward: web}}]"),
             "6:58: load_balancer.listeners.0.certificates: `certificates: acme` is not supported by this version; "
             "get them with certbot or another ACME client, and name its files, `[{file: fullchain.pem, key: "

@@ -14,6 +14,10 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds of a clock tick, in which /proc tells start times and processor time."""
 
 
 @cache
@@ -45,6 +49,16 @@ class Stat:
         return self.state in "Tt"
 
 
+class Times(NamedTuple):
+    """Processor time of one process, in clock ticks of `TICK` seconds, and who will collect it."""
+
+    parent: int
+    own: int
+    """Of all its threads, those included that have ended."""
+    gathered: int
+    """Of its children that have ended and that it has waited for, with what they had gathered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """One process among all that ever ran: its number, when it started (ticks since boot), and under which boot."""
@@ -61,13 +75,25 @@ def parse_stat(text: bytes) -> Stat:
     return Stat(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
 
 
-def stat_of(pid: int) -> Stat | None:
-    """What the kernel says of `pid` now; None when there is no such process."""
+def parse_times(text: bytes) -> Times:
+    """The same line, for processor time: proc(5), fields utime, stime, cutime, cstime."""
+    fields = text[text.rindex(b")") + 2 :].split(b" ", 15)
+    return Times(int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]))
+
+
+def line_of(pid: int) -> bytes | None:
+    """The line of /proc/PID/stat as it is now; None when there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return parse_stat(file.read(1024))
+            return file.read(1024)
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def stat_of(pid: int) -> Stat | None:
+    """What the kernel says of `pid` now; None when there is no such process."""
+    line = line_of(pid)
+    return None if line is None else parse_stat(line)
 
 
 def identity_of(pid: int) -> Identity | None:

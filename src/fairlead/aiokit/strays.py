@@ -29,19 +29,29 @@ def processes() -> Iterator[Stat]:
             yield stat
 
 
-def marker_of(pid: int, marker: str) -> str | None:
-    """The value of `marker` in the environment that `pid` was started with; None: absent, or not ours to read."""
+def environment_of(pid: int) -> bytes | None:
+    """The environment that `pid` was started with, entries ended by NUL; empty: it has none, or none yet (execve), or
+    no more (a zombie). None: it is gone, or not ours to read."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-            environment = file.readall() or b""
+            return file.readall() or b""
     except OSError:
         return None
+
+
+def value_in(environment: bytes, name: str) -> str | None:
+    """The value of a variable; None: absent."""
     # Exactly between two NULs: a value may hold anything that looks like another variable.
-    wanted = marker.encode() + b"="
+    wanted = name.encode() + b"="
     for entry in environment.split(b"\0"):
         if entry.startswith(wanted):
             return os.fsdecode(entry[len(wanted) :])
     return None
+
+
+def marker_of(pid: int, marker: str) -> str | None:
+    """The value of `marker` in the environment that `pid` was started with; None: absent, or not ours to read."""
+    return value_in(environment_of(pid) or b"", marker)
 
 
 def marked(marker: str) -> dict[str, list[int]]:

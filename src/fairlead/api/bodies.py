@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, IPvAnyAddress, model_validator
+
+from fairlead.metrics.query import Query
 
 MOST_BYTES = 4 * 1024 * 1024
 """Bytes of the longest body that is read: a `.env` of a megabyte fits with room."""
@@ -158,3 +160,43 @@ class StatusQuery(BaseModel):
     """Only this one; None: all."""
     explain: bool = False
     """Add to each instance `explanation`, a clause on its last check: for people, not part of the contract."""
+
+
+class ListenerBody(BaseModel):
+    """PUT /metrics/listener: where a Prometheus may ask."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: IPvAnyAddress
+    port: int = Field(ge=1, le=65535)
+    hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,253}$")], ...] = Field(default=(), max_length=100)
+    """Names by which it may be asked there, beside addresses and localhost."""
+
+
+class MetricsQuery(BaseModel):
+    """GET /stacks/NAME/metrics: whose, from when to when, in steps of how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: str = ""
+    zone: str = ""
+    target: str = ""
+    since: AwareDatetime | None = None
+    """ISO 8601 with a zone."""
+    until: AwareDatetime | None = None
+    period: int | None = Field(default=None, ge=1, le=86400)
+    """Seconds."""
+
+    def of(self, stack: str) -> Query:
+        """The same of a stack, as the meter takes it."""
+        since = self.since.timestamp() if self.since else None
+        until = self.until.timestamp() if self.until else None
+        return Query(
+            stack=stack,
+            service=self.service,
+            zone=self.zone,
+            target=self.target,
+            since=since,
+            until=until,
+            period=self.period,
+        )

@@ -8,7 +8,7 @@ exception it was in the daemon. DaemonUnavailable: nothing answers, or the daemo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fairlead.api.wire import Exchange, quoted
@@ -25,6 +25,9 @@ PLANNING = 120.0
 
 STARTING_JOB = 30.0
 """Seconds in which a job is started."""
+
+MEASURED = 30.0
+"""Seconds in which series of metrics are read."""
 
 OPENING = 30.0
 """Seconds in which the balancer listens on a port for one instance."""
@@ -119,6 +122,40 @@ class Client:
     def explain(self, stack: str, service: str, at: str | None = None) -> dict[str, Any]:
         """Why a service is as it is, or was at `at` (ISO 8601 with a zone): docs/reference/explain.md. NotFound."""
         return self._ask("GET", _path(_place(stack, "explain"), service=service, at=at))
+
+    def metrics(
+        self,
+        stack: str,
+        *,
+        service: str | None = None,
+        zone: str | None = None,
+        target: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        period: int | None = None,
+    ) -> dict[str, Any]:
+        """Series of metrics: docs/reference/metrics.md. since, until: ISO 8601 with a zone; period: in seconds."""
+        asked = {"service": service, "zone": zone, "target": target, "since": since, "until": until, "period": period}
+        return self._ask("GET", _path(_place(stack, "metrics"), **asked), timeout=MEASURED)
+
+    def prometheus(self) -> str:
+        """All that is measured, in Prometheus' text format."""
+        with _Request(self._path, "GET", "/metrics", None, MEASURED) as exchange:
+            return exchange.read().decode()
+
+    def metrics_listener(self) -> str | None:
+        """The URL at which metrics are answered beside the daemon's socket, or None."""
+        url = self._ask("GET", "/metrics/listener").get("url")
+        return None if url is None else str(url)
+
+    def listen_for_prometheus(self, address: str, port: int, hosts: Sequence[str] = ()) -> dict[str, Any]:
+        """Answer metrics there from now on: {"url", "text"}. hosts: names by which it may be asked. UsageError,
+        PortInUse."""
+        return self._ask("PUT", "/metrics/listener", {"address": address, "port": port, "hosts": list(hosts)})
+
+    def no_longer_listen_for_prometheus(self) -> dict[str, Any]:
+        """Answer metrics on the daemon's socket only: {"text"}."""
+        return self._ask("DELETE", "/metrics/listener")
 
     def events(self, stack: str | None = None, limit: int = 100, after: int = 0) -> list[dict[str, Any]]:
         """The last `limit` events with an id greater than `after`, oldest first."""

@@ -20,6 +20,11 @@
     POST   /stacks/NAME/jobs/JOB   {"stack", "job", "run"}: started by hand; it goes on by itself
     GET    /stacks/NAME/runs/ID    the run, with the last lines of its log
     GET    /stacks/NAME/explain?service=&at=        docs/reference/explain.md
+    GET    /stacks/NAME/metrics?service=&zone=&target=&since=&until=&period=    docs/reference/metrics.md
+    GET    /metrics                Prometheus' text
+    GET    /metrics/listener       {"url": where else `/metrics` is answered, or null}
+    PUT    /metrics/listener       ListenerBody -> {"url", "text"}: answer there, from now on
+    DELETE /metrics/listener       {"text"}: no longer
     GET    /events?stack=&limit=&after=    {"events": [...]}
     POST   /shutdown               stream; when it has ended, so does the daemon, with status 0
     POST   /handover               {"version", "pid"}: the daemon ends with status 0, and all it runs goes on
@@ -31,6 +36,7 @@ A stream is NDJSON (see `work`). An error is `{"error": {code, what, why, next, 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +56,8 @@ from fairlead.api.bodies import (
     EventsQuery,
     ExplainQuery,
     JobsQuery,
+    ListenerBody,
+    MetricsQuery,
     OpenBody,
     PlanBody,
     ProtectBody,
@@ -59,6 +67,7 @@ from fairlead.api.bodies import (
     TerminateBody,
     UpBody,
 )
+from fairlead.api.exposition import Exposition
 from fairlead.api.work import Act, LongWork, unexpected
 from fairlead.control.supervisor import Progress, Supervisor, UpRequest
 from fairlead.errors import (
@@ -71,6 +80,7 @@ from fairlead.errors import (
     SpecError,
     UsageError,
 )
+from fairlead.metrics.prometheus import CONTENT_TYPE
 
 STATUSES: tuple[tuple[type[FairleadError], int], ...] = (
     (NotFound, 404),
@@ -86,12 +96,20 @@ STATUSES: tuple[tuple[type[FairleadError], int], ...] = (
 
 
 class Api:
-    """The routes over one supervisor. `on_shutdown` is called once `POST /shutdown` has ended everything."""
+    """The routes over one supervisor. exposition: where else metrics are answered. `on_shutdown` is called once `POST
+    /shutdown` has ended everything."""
 
     def __init__(
-        self, supervisor: Supervisor, work: LongWork, *, version: str, pid: int, on_shutdown: Callable[[], None]
+        self,
+        supervisor: Supervisor,
+        work: LongWork,
+        exposition: Exposition,
+        *,
+        version: str,
+        pid: int,
+        on_shutdown: Callable[[], None],
     ) -> None:
-        self._supervisor, self._work = supervisor, work
+        self._supervisor, self._work, self._exposition = supervisor, work, exposition
         self._identity = {"version": version, "pid": pid}
         self._on_shutdown = on_shutdown
 
@@ -118,6 +136,11 @@ class Api:
                 Route("/jobs", self._jobs, methods=["GET"]),
                 Route("/stacks/{name}/jobs/{job}", self._run_job, methods=["POST"]),
                 Route("/stacks/{name}/runs/{id}", self._run, methods=["GET"]),
+                Route("/stacks/{name}/metrics", self._metrics, methods=["GET"]),
+                Route("/metrics", self._prometheus, methods=["GET"]),
+                Route("/metrics/listener", self._listener, methods=["GET"]),
+                Route("/metrics/listener", self._listen, methods=["PUT"]),
+                Route("/metrics/listener", self._no_listen, methods=["DELETE"]),
                 Route("/events", self._events, methods=["GET"]),
                 Route("/shutdown", self._shutdown, methods=["POST"]),
                 Route("/handover", self._handover, methods=["POST"]),
@@ -221,6 +244,25 @@ class Api:
 
     async def _run(self, request: Request) -> Response:
         return _json(self._supervisor.run(request.path_params["name"], request.path_params["id"]))
+
+    async def _metrics(self, request: Request) -> Response:
+        query = MetricsQuery.model_validate(dict(request.query_params))
+        return _json(await self._supervisor.metrics(query.of(request.path_params["name"])))
+
+    async def _prometheus(self, request: Request) -> Response:
+        return Response(await asyncio.to_thread(self._supervisor.prometheus), media_type=CONTENT_TYPE)
+
+    async def _listener(self, request: Request) -> Response:
+        return _json({"url": self._exposition.url})
+
+    async def _listen(self, request: Request) -> Response:
+        body = ListenerBody.model_validate_json(await _bounded_body(request))
+        url = await self._exposition.listen(str(body.address), body.port, body.hosts)
+        return _json({"url": url, "text": f"metrics are answered at {url}"})
+
+    async def _no_listen(self, request: Request) -> Response:
+        await self._exposition.no_listen()
+        return _json({"text": "metrics are answered on the daemon's own socket only"})
 
     async def _events(self, request: Request) -> Response:
         query = EventsQuery.model_validate(dict(request.query_params))

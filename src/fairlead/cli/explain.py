@@ -90,6 +90,8 @@ def _show(answer: dict[str, Any]) -> None:
     for name in ("size", "release", "deployment"):
         if answer[name] is not None:
             output.data(f"{name:<12}{_in_local_time(answer[name]['text'])}")
+    if did := _did(answer):
+        output.data(f"{'load':<12}{did}")
     for instance in answer["instances"]:
         output.data("")
         head = f"{output.cell(instance['id']):<12}{output.cell(instance['text'])}"
@@ -102,6 +104,20 @@ def _show(answer: dict[str, Any]) -> None:
     title = "is about to" if answer["decision"] is None else "it decided to"
     _list(title, [step["text"] for step in answer["decided"]])
     _list("before that", [f"{_moment_of(step)}  {step['text']}" for step in answer["earlier"]])
+
+
+def _did(answer: dict[str, Any]) -> str:
+    """How the service did over the seconds before that moment; "" when nothing is known."""
+    from fairlead.cli.amounts import amount, span
+    from fairlead.cli.status_columns import figures_of
+    from fairlead.core.figures import WINDOW
+    from fairlead.core.performance import told
+
+    figures = figures_of(answer)
+    more = [f"p50 {span(figures.p50)}"] if figures.p50 is not None else []
+    more += [f"{amount(figures.outstanding)} outstanding"] if figures.outstanding is not None else []
+    said = ", ".join([part for part in (told(figures), *more) if part])
+    return f"{said} (over {WINDOW} s)" if said else ""
 
 
 def _in_local_time(text: str) -> str:

@@ -1,19 +1,21 @@
-"""`fairlead logs`: what instances print, merged, each line with the instance it came from. Needs no daemon."""
+"""`fairlead logs`: what instances print, merged, each line with the instance it came from; with --access the requests
+that came to them (`access.py`). Needs no daemon."""
 
 from __future__ import annotations
 
-import heapq
 import os
 import re
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from fairlead.cli import output
-from fairlead.cli.log_files import Choice, Filter, Follower, Line, LogFile, Past, every, find
+from fairlead.cli.access_options import Asked, access_options, refuse_nonsense, show_requests
+from fairlead.cli.log_files import Choice, Filter, LogFile, every, find
+from fairlead.cli.log_show import Printer, show
 from fairlead.cli.moments import moment
 from fairlead.cli.names import (
     complete_instance,
@@ -25,11 +27,7 @@ from fairlead.cli.names import (
 )
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session, choose_stack, stack_here
-from fairlead.errors import NotFound, UsageError
-
-COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red")
-PACE = 0.2
-"""Seconds between two looks with --follow; a look at 100 files takes a fraction of a millisecond."""
+from fairlead.errors import FairleadError, NotFound, UsageError
 
 MOST_INSTANCES = 10
 """Logs shown when neither an instance nor a time nor a release says which: those written last."""
@@ -38,11 +36,11 @@ LINES = 50
 """Lines of each log, when nothing says how many."""
 
 
-def _since(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """What --since says, as seconds since 1970."""
+def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """What --since or --until says, as seconds since 1970."""
     if value is None:
         return None
-    return moment(value, datetime.fromtimestamp(time.time(), UTC), "--since").timestamp()
+    return moment(value, datetime.fromtimestamp(time.time(), UTC), param.opts[0]).timestamp()
 
 
 def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -65,15 +63,27 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 @click.option("--job", metavar="NAME", shell_complete=complete_job, help="The runs of this job instead.")
 @click.option("--release", metavar="N", type=click.IntRange(1), help="Only instances of this release.")
 @click.option(
-    "--since", "begin", metavar="TIME", callback=_since, help="Only lines since then: 10m, 2h, 10:02, 2026-11-21T10:00."
+    "--since",
+    "begin",
+    metavar="TIME",
+    callback=_moment,
+    help="Only lines since then: 10m, 2h, 10:02, 2026-11-21T10:00.",
 )
 @click.option("--grep", metavar="PATTERN", callback=_pattern, help="Only lines that match this regular expression.")
-@click.option("--lines", "-n", metavar="N", type=click.IntRange(0), help="Of each log. Default: 50; with --since, all.")
+@click.option(
+    "--lines",
+    "-n",
+    metavar="N",
+    type=click.IntRange(0),
+    help="Of each log; with --access, of all requests. Default: 50; with --since, all.",
+)
 @click.option(
     "--boot", metavar="[ID]", is_flag=False, flag_value="", help="How a start went; without ID the last failed."
 )
 @click.option("--daemon", is_flag=True, help="The daemon's own log.")
 @click.option("--balancer", is_flag=True, help="HAProxy's log.")
+@click.option("--access", is_flag=True, help="The access log: the requests that came through the balancer.")
+@access_options(_moment)
 @stack_option
 @json_option
 @home_option
@@ -81,6 +91,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 # Long by its help, which is the manual page.
 def command(
     session: Session,
+    /,
     service: str | None,
     follow: bool,
     instance: str | None,
@@ -92,8 +103,10 @@ def command(
     boot: str | None,
     daemon: bool,
     balancer: bool,
+    access: bool,
     stack: str | None,
     as_json: bool,
+    **of_requests: Any,
 ) -> int:
     """Print the last lines of each instance, in about the order in which they were written. Ended instances are shown
     too, as long as their logs are kept: two weeks, the newest 20 of a service, and 1 GB of a stack.
@@ -108,7 +121,14 @@ def command(
     --boot tells of one start: the program, its user, how it ended, why fairlead gave it up, and its first lines. With a
     service or job instead of an ID: its last failed start.
 
-    With --json each line is an object: instance, service, release, line, at (about when; null if nobody knows).
+    With --access: the last 50 requests that the balancer took, in the order in which they ended. Time (local), status,
+    how long the answer took to begin (of a request without one: how long it took at all), client, instance, method and
+    URL. Filters are of all requests that are kept: 14 days and 1 GB of each stack. With --raw each line is as it was
+    written: a line of an Application Load Balancer's log, for tools that read these.
+
+    With --json each line is an object: instance, service, release, line, at (about when; null if nobody knows). With
+    --access: the fields of an ALB's log by their names in AWS's documentation of Athena, then instance, retries and
+    termination_state (HAProxy's); null is what is not known.
 
     \b
     Examples:
@@ -121,22 +141,35 @@ def command(
       fairlead logs --boot
       fairlead logs --job nightly
       fairlead logs --daemon --since 1h
+      fairlead logs --access --follow
+      fairlead logs --access web --status 5xx --since 1h
+      fairlead logs --access --path '/api/*' --slower 200ms --since 10m
+      fairlead logs --access --since 10:00 --until 10:05 --json | jq .client_ip
+      fairlead logs --access --instance web-3 --raw -n 1000 > requests.log
 
     \b
     Exit status:
       0    printed
-      2    no such stack, service, instance or job, or a moment or pattern that is none
+      2    no such stack, service, instance or job, or a moment, pattern or filter that is none
       130  --follow was ended by Ctrl-C
     """
     narrowed = {"SERVICE": service, "--instance": instance, "--job": job, "--release": release, "--boot": boot}
+    of_others = {"--daemon": daemon, "--balancer": balancer, "--job": job, "--release": release, "--boot": boot}
+    asked = Asked(
+        service=service, instance=instance, since=begin, grep=grep, follow=follow, as_json=as_json, **of_requests
+    )
+    if refuse_nonsense(access, asked, of_others):
+        here = stack_here()
+        name = choose_stack(_stacks(session, stack or here), stack, here)
+        return show_requests(session.layout, name, asked, _count(lines, begin))
     _refuse_nonsense(narrowed, daemon or balancer, stack, follow, begin, grep)
     meant = Filter(since=begin, last=_count(lines, begin), pattern=grep)
-    printer = _Printer(as_json)
+    printer = Printer(as_json)
     if daemon or balancer:
         own = _own_logs(session, daemon, balancer)
         if len(own) == 1:
             printer.plain = True
-        return _show(lambda: own, own, meant, follow, printer)
+        return show(lambda: own, own, meant, follow, printer)
     here = stack_here()
     name = choose_stack(_stacks(session, stack or here), stack, here)
     folder = session.layout.instances(name)
@@ -151,7 +184,7 @@ def command(
         left = len(found) - len(shown)
         older = "1 older instance is" if left == 1 else f"{left} older instances are"
         output.note(f"{older} not shown; --instance ID shows one")
-    return _show(lambda: find(folder, choice), shown, meant, follow, printer, known={log.instance for log in found})
+    return show(lambda: find(folder, choice), shown, meant, follow, printer, known={log.instance for log in found})
 
 
 def _refuse_nonsense(
@@ -197,8 +230,15 @@ def _stacks(session: Session, meant: str | None) -> list[str]:
         folders = os.listdir(f"{session.home}/stacks")
     except FileNotFoundError:
         folders = []
+    except PermissionError as problem:
+        raise FairleadError(
+            f"the logs of {session.home} cannot be read",
+            "this home belongs to another user",
+            "Run the command as that user, or choose another home with --home.",
+        ) from problem
     # A first `up` that failed while it built left releases, and nothing that could have printed.
-    names = [name for name in folders if os.path.isdir(session.layout.instances(name))]
+    places = (session.layout.instances, session.layout.access_logs)
+    names = [name for name in folders if any(os.path.isdir(place(name)) for place in places)]
     others = [name for name in stacks_kept(session.layout.database) if name == meant or not names]
     return sorted({*names, *others})
 
@@ -230,106 +270,3 @@ def _boot(folder: str, asked: str, count: int, as_json: bool) -> int:
         for row in boot.text():
             output.data(row)
     return 0
-
-
-def _show(
-    look: Callable[[], list[LogFile]],
-    shown: Sequence[LogFile],
-    meant: Filter,
-    follow: bool,
-    printer: _Printer,
-    known: set[str] | None = None,
-) -> int:
-    """Print the past of `shown`, then follow all that `look` finds. known: whose past is not to be shown."""
-    pasts = {log: Past(log) for log in shown}
-    printer.make_room(log.instance for log in shown)
-    printed = False
-    for line in _merged([past.lines(meant) for past in pasts.values()], [log.written_at for log in shown]):
-        printer.show(line)
-        printed = True
-    if not printed and not follow:
-        output.note("no line matches what was asked for")
-    followers = {log.instance: Follower(log, past.end) for log, past in pasts.items()}
-    known = {*followers} | (known or set())
-    try:
-        while follow:
-            for log in look():
-                if log.instance not in known:
-                    known.add(log.instance)
-                    followers[log.instance] = Follower(log, 0)
-            for follower in followers.values():
-                _show_new(follower, meant, printer)
-            sys.stdout.flush()
-            time.sleep(PACE)
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _merged(logs: Sequence[Iterator[Line]], written_at: Sequence[float]) -> Iterator[Line]:
-    """Lines of several logs by their times, never one before another of its own log; one without a time counts as
-    written when its log was written last."""
-
-    def timed(log: Iterator[Line], place: int) -> Iterator[tuple[float, int, Line]]:
-        latest = float("-inf")
-        for line in log:
-            latest = max(latest, written_at[place] if line.at is None else line.at)
-            yield latest, place, line
-
-    streams = [timed(log, place) for place, log in enumerate(logs)]
-    return (line for _, _, line in heapq.merge(*streams, key=lambda entry: entry[:2]))
-
-
-def _show_new(follower: Follower, meant: Filter, printer: _Printer) -> None:
-    """Print what is new. Its time is that of its arrival here."""
-    before, now = follower.missed, time.time()
-    for text in follower.new_lines():
-        line = Line(follower.log, text, now)
-        if meant.passes(line):
-            printer.show(line)
-    if follower.missed > before:
-        name, missed = output.cell(follower.log.instance), follower.missed - before
-        output.note(f"{missed} bytes of {name} are not shown: it wrote more than is kept before they could be read")
-
-
-class _Printer:
-    """Prints lines behind the coloured name of their instance, or as JSON. plain: as they are."""
-
-    def __init__(self, as_json: bool) -> None:
-        self.plain = False
-        self._json = as_json
-        self._colour = output.coloured(sys.stdout)
-        self._colours: dict[str, str] = {}
-        self._width = 0
-
-    def make_room(self, instances: Iterator[str]) -> None:
-        """Names of these lengths are to stand in one column."""
-        self._width = max([self._width, *(len(output.cell(instance)) for instance in instances)])
-
-    def show(self, line: Line) -> None:
-        if self._json:
-            self._show_json(line)
-            return
-        if self.plain:
-            output.data(line.shown)
-            return
-        name = output.cell(line.log.instance)
-        self._width = max(self._width, len(name))
-        colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
-        output.data(f"{output.paint(f'{name:<{self._width}} |', colour, on=self._colour)} {line.shown}")
-
-    def _show_json(self, line: Line) -> None:
-        from json import dumps
-
-        at = None
-        if line.at is not None:
-            at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        own = self.plain or line.log.name != "log"
-        fields = {
-            "instance": line.log.instance,
-            "service": None if own else line.log.service,
-            "release": line.log.release,
-            "line": line.text.decode("utf-8", errors="backslashreplace").rstrip("\r"),
-            "at": at,
-        }
-        output.data(dumps(fields))

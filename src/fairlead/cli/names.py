@@ -44,6 +44,11 @@ def not_run(database: str, stack: str) -> set[str]:
     return {str(one["name"]) for one in _in_files(database, [stack], "services") if "addresses" in one["program"]}
 
 
+def services_of(database: str, stack: str) -> list[str]:
+    """The services of the stack's file; nothing when it is not known."""
+    return sorted(service["name"] for service in _in_files(database, [stack], "services"))
+
+
 def complete_stack(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return _matching(incomplete, lambda: _stacks(_database(ctx)))
 

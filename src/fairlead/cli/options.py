@@ -1,4 +1,4 @@
-"""The options that commands share: --home, --stack, --json."""
+"""The options that commands share: --home, --stack, --json, --watch."""
 
 from __future__ import annotations
 
@@ -50,6 +50,32 @@ def stack_filter_option(command: Decorated) -> Decorated:
 def json_option(command: Decorated) -> Decorated:
     """--json: the same as data, on stdout."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout instead.")(command)
+
+
+class Seconds(click.ParamType[float]):
+    """A number of seconds from 0.2 on. `--watch shop` is what people write when they mean the stack."""
+
+    name = "seconds"
+
+    def __init__(self, meant: str) -> None:
+        self._meant = meant
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of seconds; a {self._meant}'s name stands before --watch", param, ctx)
+        if not 0.2 <= seconds <= 86400:
+            self.fail(f"{value} is not from 0.2 to 86400", param, ctx)
+        return seconds
+
+
+def watch_option(pace: str, meant: str) -> Callable[[Decorated], Decorated]:
+    """--watch [SECONDS]. pace: the seconds between two looks without a number. meant: whose name is an argument."""
+    return click.option(
+        "--watch", "-w", is_flag=False, flag_value=pace, type=Seconds(meant), metavar="[SECONDS]",
+        help=f"Look again every SECONDS (default {pace}), until Ctrl-C.",
+    )  # fmt: skip
 
 
 def one_stack(argument: str | None, option: str | None) -> str | None:

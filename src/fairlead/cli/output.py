@@ -37,6 +37,18 @@ def coloured(stream: IO[str] | None) -> bool:
     return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def width(stream: IO[str] | None, otherwise: int) -> int:
+    """Characters that a line on `stream` may have: what COLUMNS says, or the terminal; without either `otherwise`. One
+    less than there are, because some terminals wrap a line that fills them. (`shutil` takes 3 ms to import.)"""
+    with contextlib.suppress(ValueError):
+        if (said := int(os.environ.get("COLUMNS", ""))) > 1:
+            return said - 1
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if (known := os.get_terminal_size(stream.fileno()).columns) > 1:  # type: ignore[union-attr]
+            return known - 1
+    return otherwise
+
+
 def paint(text: str, colour: str, *, on: bool) -> str:
     """`text` in a colour of COLOURS, or as it is."""
     return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if on and text else text
@@ -63,6 +75,18 @@ def json(value: Any) -> None:
     from json import dumps
 
     print(dumps(value, indent=2))
+
+
+def compact(value: Any) -> str:
+    """The same as one line; a sentence in place of an answer becomes {"error": "..."}."""
+    from json import dumps
+
+    return dumps({"error": value} if isinstance(value, str) else value)
+
+
+def raw(text: str) -> None:
+    """What programs read, as it is; on a terminal made harmless."""
+    sys.stdout.write(printable(text) if is_terminal(sys.stdout) else text)
 
 
 def note(text: str) -> None:

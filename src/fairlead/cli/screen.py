@@ -6,8 +6,12 @@ nothing flickers; a line never wraps; whatever ends it, the terminal is left as 
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import select
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +21,9 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 """The cursor."""
 
 HOME, CLEAR, REST_OF_LINE, BELOW = "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[J"
+
+OF_THE_MOMENT = {"explanation", "figures"}
+"""Keys of the status that differ at every look."""
 
 _PIECE = re.compile(r"\x1b\[[0-9;]*m|.", re.DOTALL)
 
@@ -58,14 +65,32 @@ def clip(line: str, width: int) -> str:
 
 def when_changed(ask: Callable[[], Any], shown: Callable[[Any], str], pace: float) -> NoReturn:
     """Print `shown(answer)` when an answer differs from the one before, until KeyboardInterrupt. What an answer says of
-    the present moment only (its explanations) does not make it another."""
+    the present moment only (its explanations, and how things did of late) does not make it another."""
     before: object = _None
     while True:
         answer = ask()
         if (facts := _facts(answer)) != before:
             before = facts
             print(shown(answer), flush=True)
-        time.sleep(pace)
+        pause(pace)
+
+
+def pause(seconds: float) -> None:
+    """Wait so long. BrokenPipeError: nobody reads what is printed any more, which a write would find out, but there may
+    be nothing to write for long."""
+    try:
+        stdout = sys.stdout.fileno()
+    except (OSError, ValueError):
+        time.sleep(seconds)
+        return
+    if not stat.S_ISFIFO(os.fstat(stdout).st_mode):
+        time.sleep(seconds)
+        return
+    waiting = select.poll()
+    # Not whether it can be written to: that a reader has gone is always told.
+    waiting.register(stdout, 0)
+    if any(event & select.POLLERR for _, event in waiting.poll(seconds * 1000)):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 _None = object()
@@ -73,5 +98,5 @@ _None = object()
 
 def _facts(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _facts(part) for key, part in value.items() if key != "explanation"}
+        return {key: _facts(part) for key, part in value.items() if key not in OF_THE_MOMENT}
     return [_facts(part) for part in value] if isinstance(value, list) else value

@@ -10,44 +10,32 @@ import click
 
 from fairlead.cli import output
 from fairlead.cli.names import complete_stack
-from fairlead.cli.options import home_option, json_option, one_stack, stack_filter_option
+from fairlead.cli.options import home_option, json_option, one_stack, stack_filter_option, watch_option
 from fairlead.cli.session import Session
 from fairlead.errors import DaemonUnavailable, NotFound
 
 NOTHING: dict[str, Any] = {"stacks": [], "balancer": {"nodes": []}, "daemon": None}
 """The answer when no daemon runs and none is needed."""
 
+WIDTH = 80
+"""Characters of a line of a terminal that does not tell how many it has."""
+
 PACE = "2"
 """Seconds between two looks of --watch without a number."""
-
-
-class Seconds(click.ParamType[float]):
-    """A number of seconds from 0.2 on. `--watch shop` is what people write when they mean the stack."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number of seconds; a stack's name stands before --watch", param, ctx)
-        if not 0.2 <= seconds <= 86400:
-            self.fail(f"{value} is not from 0.2 to 86400", param, ctx)
-        return seconds
 
 
 @click.command("status", short_help="What runs, and how it is.")
 @click.argument("name", required=False, metavar="[STACK]", shell_complete=complete_stack)
 @stack_filter_option
-@click.option(
-    "--watch", "-w", is_flag=False, flag_value=PACE, type=Seconds(), metavar="[SECONDS]",
-    help=f"Look again every SECONDS (default {PACE}), until Ctrl-C.",
-)  # fmt: skip
+@watch_option(PACE, "stack")
 @json_option
 @home_option
 @click.pass_obj
 def command(session: Session, name: str | None, stack: str | None, watch: float | None, as_json: bool) -> None:
-    """Print stacks, listeners, services and instances with their health, and the reason when they are not healthy.
+    """Print stacks, listeners, services and instances with their health, and the reason when they are not healthy; and
+    how they did over the last 10 seconds: requests per second, share of errors, p95 of the response times, cpu and
+    memory (in percent of `resources`; `-` where it is not known). On a narrow terminal columns are left out, those that
+    matter least first.
 
     Without STACK all of them. With --watch the table stays on the terminal and is drawn anew; when the output is no
     terminal it is printed again whenever something has changed, with --json as one line each time.
@@ -79,7 +67,7 @@ def command(session: Session, name: str | None, stack: str | None, watch: float 
     if as_json:
         output.json(answer)
         return
-    for line in _drawn(answer, output.coloured(sys.stdout)):
+    for line in _drawn(answer):
         output.data(line)
     _conclude(answer, session.home)
 
@@ -91,12 +79,14 @@ def _ask(session: Session, asked: str | None, *, explain: bool) -> dict[str, Any
     return NOTHING if client is None else client.status(asked, explain=explain)
 
 
-def _drawn(answer: dict[str, Any], colour: bool) -> list[str]:
+def _drawn(answer: dict[str, Any]) -> list[str]:
     from datetime import UTC, datetime
 
-    from fairlead.cli.status_table import table
+    from fairlead.cli.status_table import View, table
 
-    return table(answer, datetime.now(UTC), colour=colour)
+    # Scripts get every column.
+    width = output.width(sys.stdout, WIDTH) if output.is_terminal(sys.stdout) else None
+    return table(answer, View(datetime.now(UTC), output.coloured(sys.stdout), width))
 
 
 def _conclude(answer: dict[str, Any], home: str) -> None:
@@ -120,22 +110,16 @@ def _watch(ask: Callable[[], dict[str, Any]], pace: float, home: str, as_json: b
     # What is wrong with the request itself is said before anything is drawn.
     ask()
     if output.is_terminal(sys.stdout) and not as_json:
-        on_screen(lambda: _lines(seen(), home, output.coloured(sys.stdout)), pace, f"every {pace:g} s, Ctrl-C ends it")
-    when_changed(seen, (lambda answer: _compact(answer)) if as_json else (lambda answer: _plain(answer, home)), pace)
+        on_screen(lambda: _lines(seen(), home), pace, f"every {pace:g} s, Ctrl-C ends it")
+    when_changed(seen, output.compact if as_json else (lambda answer: _plain(answer, home)), pace)
 
 
-def _lines(answer: dict[str, Any] | str, home: str, colour: bool) -> list[str]:
+def _lines(answer: dict[str, Any] | str, home: str) -> list[str]:
     if isinstance(answer, str):
         return [answer]
     none = [] if answer["stacks"] else [f"no stack is up in {output.cell(home)}"]
-    return [*none, *_drawn(answer, colour)]
+    return [*none, *_drawn(answer)]
 
 
 def _plain(answer: dict[str, Any] | str, home: str) -> str:
-    return "\n".join([*_lines(answer, home, False), ""])
-
-
-def _compact(answer: dict[str, Any] | str) -> str:
-    from json import dumps
-
-    return dumps(answer if isinstance(answer, dict) else {"error": answer})
+    return "\n".join([*_lines(answer, home), ""])

@@ -1,21 +1,22 @@
 """The status as a table for people: the contract of `status --json`, with explanations, comes in; lines come out, and
 what to do next.
 
-Pure: the time and the use of colour are arguments. Columns are as wide as they must be; a reason gets a line of its
-own, since it is a sentence. A daemon of before an upgrade may answer: keys that were added later may be missing.
+Pure: the time, the width and the use of colour are arguments. Columns are as wide as they must be, and on a terminal
+that is too narrow those that matter least are left out; a reason gets a line of its own, since it is a sentence. A
+daemon of before an upgrade may answer: keys that were added later may be missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from fairlead.cli.output import cell, duration, moment, not_enforced, paint
-
-HEALTH = {"healthy": "green", "unhealthy": "red", "initial": "yellow", "draining": "yellow", "unused": "dim"}
-HEADINGS = ("INSTANCE", "STATE", "HEALTH", "RELEASE", "ZONE", "UPTIME", "PID", "ADDRESS")
-HEALTH_COLUMN = HEADINGS.index("HEALTH")
+from fairlead.cli.status_columns import HEADINGS as HEADINGS
+from fairlead.cli.status_columns import colours_of, columns_of, figures_of, fitting, row_of
+from fairlead.core.figures import WINDOW
+from fairlead.core.performance import told
 
 NO_CHECKS = "Target.HealthCheckDisabled"
 """The reason of a target that gets requests, and that nobody asks how it is."""
@@ -30,9 +31,17 @@ MOST_NAMES = 3
 """Hosts of a certificate that are shown."""
 
 
-def table(answer: dict[str, Any], now: datetime, *, colour: bool) -> list[str]:
+class View(NamedTuple):
+    """width: characters of a line; None: as many as it takes."""
+
+    now: datetime
+    colour: bool
+    width: int | None = None
+
+
+def table(answer: dict[str, Any], view: View) -> list[str]:
     """Its lines. answer: the status contract, with explanations."""
-    lines = [line for stack in answer["stacks"] for line in _stack(stack, now, colour)]
+    lines = [line for stack in answer["stacks"] for line in _stack(stack, view)]
     for node in answer["balancer"]["nodes"]:
         lines.append(f"balancer: HAProxy {cell(node['version'])}, {_pid(node)}, {cell(node['state'])}")
         if node.get("problem"):
@@ -63,7 +72,8 @@ def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
     return ("fairlead events", "fairlead logs")
 
 
-def _stack(stack: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
+def _stack(stack: dict[str, Any], view: View) -> Iterator[str]:
+    colour = view.colour
     yield f"{paint(cell(stack['name']), 'bold', on=colour)}  (engine {cell(stack['engine'])})"
     for listener in stack["listeners"]:
         address = str(listener.get("address") or "")
@@ -71,9 +81,9 @@ def _stack(stack: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
         yield f"  {cell(listener['url'])}  {cell(listener['protocol'])}{_rules(listener)}{others}"
         if why := listener.get("explanation"):
             yield f"    {paint('closed', 'red', on=colour)}: {cell(why)}"
-        yield from _certificates(listener.get("certificates") or [], now, colour)
+        yield from _certificates(listener.get("certificates") or [], view.now, colour)
     for service in stack["services"]:
-        yield from _service(service, now, colour)
+        yield from _service(service, view)
     if jobs := stack.get("jobs"):
         yield f"  jobs: {cell(jobs)}  (`fairlead jobs` shows their runs)"
     for alarm in stack.get("alarms") or ():
@@ -123,19 +133,24 @@ def _left(certificate: dict[str, Any], now: datetime) -> float:
         return 0.0
 
 
-def _service(service: dict[str, Any], now: datetime, colour: bool) -> Iterator[str]:
+def _service(service: dict[str, Any], view: View) -> Iterator[str]:
     instances = service["instances"]
-    yield f"  {paint(cell(service['name']), 'bold', on=colour)}  {_release(service)}, {_size(service)}"
+    yield f"  {paint(cell(service['name']), 'bold', on=view.colour)}  {_release(service)}, {_size(service)}"
     # Why it has not as many as it should: what it waits for.
     if why := service.get("explanation"):
         yield f"    {cell(why)}"
+    if did := told(figures_of(service)):
+        yield f"    last {WINDOW} s: {did}"
     if not instances:
         return
-    rows = [_row(instance, now) for instance in instances]
-    widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
-    yield f"    {_line(HEADINGS, widths, '')}"
+    rows = [row_of(instance, view.now) for instance in instances]
+    shown = fitting(columns_of(service), rows, service, view.width)
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}
+    yield f"    {'  '.join(f'{name:<{widths[name]}}' for name in shown).rstrip()}"
     for row, instance in zip(rows, instances, strict=True):
-        yield f"    {_line(row, widths, HEALTH.get(instance['health'], '') if colour else '')}"
+        colours = colours_of(instance) if view.colour else {}
+        cells = (paint(f"{row[name]:<{widths[name]}}", colours.get(name, "dim"), on=name in colours) for name in shown)
+        yield f"    {'  '.join(cells).rstrip()}"
         for line in (*_why(instance), _marks(instance)):
             if line:
                 yield f"      {line}"
@@ -185,30 +200,6 @@ def _marks(instance: dict[str, Any]) -> str:
     if condemned := instance.get("condemned"):
         marks.append(f"to be replaced: {cell(condemned)}" if isinstance(condemned, str) else "to be replaced")
     return "; ".join(marks)
-
-
-def _row(instance: dict[str, Any], now: datetime) -> tuple[str, ...]:
-    def shown(key: str) -> str:
-        return "-" if instance[key] in (None, "") else cell(instance[key])
-
-    described = map(shown, ("id", "state", "health", "release", "zone"))
-    # Of what fairlead does not run it knows only since when it routes there.
-    uptime = _uptime(instance["started_at"], now) if instance.get("runs", True) else "-"
-    return (*described, uptime, shown("pid"), shown("address"))
-
-
-def _line(row: tuple[str, ...], widths: list[int], health_colour: str) -> str:
-    cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
-    if health_colour:
-        cells[HEALTH_COLUMN] = paint(cells[HEALTH_COLUMN], health_colour, on=True)
-    return "  ".join(cells).rstrip()
-
-
-def _uptime(started_at: str | None, now: datetime) -> str:
-    try:
-        return duration((now - datetime.fromisoformat(str(started_at))).total_seconds())
-    except (ValueError, TypeError):
-        return "-"
 
 
 def _pid(of: dict[str, Any]) -> str:

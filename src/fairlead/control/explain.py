@@ -8,7 +8,7 @@ action or field that this version does not know is passed over; a snapshot that 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fairlead.core import explain as core
 from fairlead.core.desired import StackRecord
+from fairlead.core.figures import Figures
 from fairlead.core.observed import Observed
 from fairlead.core.plan import Action
 from fairlead.core.reconcile import decide
@@ -64,9 +65,16 @@ class _Moment:
 
 
 def explain_present(
-    kept: Decisions, wanted: StackRecord, observed: Observed, now: float, wall: str, service: str
+    kept: Decisions,
+    wanted: StackRecord,
+    observed: Observed,
+    now: float,
+    wall: str,
+    service: str,
+    figures: Mapping[str, Figures],
 ) -> dict[str, Any]:
-    """Why `service` is as it is now. now, wall: the two clocks at the snapshot. NotFound: no such service."""
+    """Why `service` is as it is now. now, wall: the two clocks at the snapshot. figures: how it ("") and its instances
+    did of late. NotFound: no such service."""
     rows = kept.decisions(wanted.name, LOOKED_AT)
     try:
         explanation = core.explain(
@@ -77,6 +85,7 @@ def explain_present(
             decided=decide(wanted, observed, now).actions,
             earlier=_steps(rows, service, now, observed.boot),
             since=_since(wanted, rows, service),
+            figures=figures,
         )
     except KeyError:
         raise _no_such_service(wanted, observed, service) from None
@@ -84,8 +93,11 @@ def explain_present(
     return {"at": wall, "asked": None, "decision": None, "kept_since": first, **asdict(explanation)}
 
 
-def explain_past(kept: Decisions, stack: str, service: str, at: str | None) -> dict[str, Any]:
+def explain_past(
+    kept: Decisions, stack: str, service: str, at: str | None, figures: Mapping[str, Figures] | None = None
+) -> dict[str, Any]:
     """Why `service` was as it was at the last decision at or before `at` (ISO 8601 with a zone; None: at the last one).
+    figures: how it ("") and its instances did then.
 
     NotFound: no such stack or service, or no decision of that time is kept. UsageError: `at` is no time. StoreError:
     the decision cannot be read."""
@@ -106,6 +118,7 @@ def explain_past(kept: Decisions, stack: str, service: str, at: str | None) -> d
             at=moment.at,
             earlier=_steps(rows[:-1], service, moment.now, moment.observed.boot),
             since=_since(moment.wanted, rows, service),
+            figures=figures,
         )
     except KeyError:
         raise _no_such_service(moment.wanted, moment.observed, service) from None

@@ -4,6 +4,7 @@ gone. One a stack, ever: whoever asks for a loop gets the one that runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairlead.aiokit.tasks import Tasks
@@ -13,11 +14,14 @@ from fairlead.control.clock import Clock
 from fairlead.control.delivery import Courier
 from fairlead.control.journal import Journal
 from fairlead.control.observer import Observer
-from fairlead.control.ports import Builder
+from fairlead.control.ports import Builder, Meter
 from fairlead.control.runs import Runs
 from fairlead.control.stackloop import StackLoop
+from fairlead.core.desired import StackRecord
+from fairlead.core.health import TargetHealth
 from fairlead.core.launch import Surroundings
 from fairlead.core.layout import Layout
+from fairlead.core.observed import Observed
 from fairlead.engines.base import Engine
 from fairlead.haproxy.base import Balancer
 from fairlead.store.database import Store
@@ -38,6 +42,10 @@ class Machine:
     """Who brings what alarms have to tell."""
     version: str
     pid: int
+    meter: Meter | None = None
+    """None: nothing is measured."""
+    memory: int = 1 << 30
+    """Bytes that the machine has."""
     app_user: tuple[int, int] | None = None
     """(uid, gid) that instances run as when fairlead is root."""
 
@@ -51,6 +59,10 @@ class Loops:
 
     def __getitem__(self, stack: str) -> StackLoop:
         return self._loops[stack]
+
+    def seen(self) -> list[tuple[StackRecord, Observed, Mapping[str, tuple[TargetHealth, str]]]]:
+        """Of each stack what its loop saw last: what is wanted, what is there, and how healthy it is."""
+        return [(*loop.seen, loop.observer.healths) for loop in self._loops.values() if loop.seen is not None]
 
     def wake(self) -> None:
         """Something outside changed: all look now."""

@@ -33,6 +33,8 @@ class Observer:
         self._weighed_at = float("-inf")
         self._unhealthy_at: dict[str, float] = {}
         self._told: dict[str, TargetHealth] = {}
+        self.healths: dict[str, tuple[TargetHealth, str]] = {}
+        """Of each instance what `changes` last judged, with a clause that explains it."""
 
     async def observe(self, wanted: StackRecord, configured: Routing | None, refused: str = "") -> Observed:
         """The stack now. The outside is read first, the store last: a record is written before its act, so what is seen
@@ -143,7 +145,8 @@ class Observer:
         changed = []
         # One whose process is gone is about to be told as ended.
         gone = {seen.record.id for seen in observed.instances if seen.process is not None and not seen.process.alive}
-        for instance, (health, clause) in self.health(wanted, observed).items():
+        self.healths = self.health(wanted, observed)
+        for instance, (health, clause) in self.healths.items():
             if instance in gone:
                 continue
             before = self._told.get(instance)

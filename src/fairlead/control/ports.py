@@ -1,12 +1,16 @@
-"""What control needs of the release builder; `releases.build.ReleaseBuilder` is the real one."""
+"""What control needs of the release builder (`releases.build.ReleaseBuilder` is the real one) and of the meter
+(`metrics.meter.Meter`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from fairlead.core.differences import Preview
+from fairlead.core.figures import Figures
 from fairlead.core.model import Release, Service, Stack
+from fairlead.core.readings import Sample
+from fairlead.metrics.query import Query
 
 
 class Builder(Protocol):
@@ -29,4 +33,40 @@ class Builder(Protocol):
 
     def prune(self, stack: str, service: str, keep: Collection[int]) -> object:
         """Delete the releases of other numbers from the disk."""
+        ...
+
+
+class Meter(Protocol):
+    """Keeps what is measured. Nothing here raises, `series` excepted."""
+
+    async def open(self) -> None:
+        """Make ready to record."""
+        ...
+
+    def take(self, sample: Sample) -> None:
+        """One second's readings."""
+        ...
+
+    async def flush(self) -> None:
+        """Write what is finished."""
+        ...
+
+    def figures(self, stack: str, service: str = "", target: str = "") -> Figures:
+        """Of the last seconds: of a stack, a service of it, or a target of that."""
+        ...
+
+    async def figures_at(self, stack: str, service: str, wall: float) -> Mapping[str, Figures]:
+        """Of the seconds before `wall` (since 1970): key "" is the service, each other one a target."""
+        ...
+
+    async def series(self, query: Query) -> dict[str, Any]:
+        """What `GET /stacks/NAME/metrics` answers with. NotFound: no such service, zone or target was ever measured."""
+        ...
+
+    def prometheus(self) -> str:
+        """Everything there is now, in Prometheus' text format."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is finished, and let go."""
         ...

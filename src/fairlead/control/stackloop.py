@@ -76,6 +76,8 @@ class StackLoop:
         self._over: dict[int, asyncio.Future[Deployment]] = {}
         self.gone = asyncio.Event()
         """Set when the stack has been taken down and nothing of it is left."""
+        self.seen: tuple[StackRecord, Observed] | None = None
+        """What was wanted and there at the last look."""
         self._last_error = ""
         self._acted_at = 0.0
         self._missing: frozenset[str] = frozenset()
@@ -141,6 +143,7 @@ class StackLoop:
         now = self._clock.now()
         plan = decide(wanted, observed, now)
         self._tell_health(wanted, observed)
+        self.seen = wanted, observed
         self._tell_missing(observed)
         self._alarms.evaluate(wanted, observed, lambda: self.observer.health(wanted, observed))
         if plan.actions:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from fairlead.core.desired import StackRecord
+from fairlead.core.figures import Figures
 from fairlead.core.health import TargetHealth
 from fairlead.core.model import Listener, Service
 from fairlead.core.observed import Instance, Observed
@@ -20,6 +22,9 @@ EVERY_CODE = "100-599"
 
 Healths = Mapping[str, tuple[TargetHealth, str]]
 
+FiguresOf = Callable[[str, str], Figures]
+"""Of a service ("" as its instance), or of an instance of it."""
+
 
 def stack_status(
     wanted: StackRecord,
@@ -28,12 +33,13 @@ def stack_status(
     alarms: Sequence[Mapping[str, Any]],
     certificates: Sequence[CertificateReport],
     now: float,
+    figures: FiguresOf,
     *,
     explain: bool,
 ) -> dict[str, Any]:
-    """One entry of `stacks`, at `now` (monotonic seconds). alarms: as from `Alarms.shown`. certificates:
-    those that its listeners show. A service that left the file
-    is shown until its last instance has ended."""
+    """One entry of `stacks`, at `now` (monotonic seconds). alarms: as from `Alarms.shown`. certificates: those that its
+    listeners show. figures: how a service, or an instance of it, did of late. A service that left the file is shown
+    until its last instance has ended."""
     stack = wanted.desired.stack
     names = [service.name for service in stack.services]
     names += sorted({instance.record.service for instance in observed.instances} - set(names))
@@ -42,7 +48,7 @@ def stack_status(
         "name": wanted.name,
         "engine": stack.engine,
         "listeners": [_listener(listener, observed, certificates, explain=explain) for listener in stack.listeners],
-        "services": [_service(name, wanted, observed, healths, waits, now, explain=explain) for name in names],
+        "services": [_service(name, wanted, observed, healths, waits, now, figures, explain=explain) for name in names],
         "resources": [],
         "jobs": len(stack.jobs),
         "alarms": list(alarms),
@@ -82,6 +88,7 @@ def _service(
     healths: Healths,
     waits: Mapping[str, tuple[str, ...]],
     now: float,
+    figures: FiguresOf,
     *,
     explain: bool,
 ) -> dict[str, Any]:
@@ -100,7 +107,14 @@ def _service(
         "declared": declared.desired if declared and stays else 0,
         "min": service.minimum if service and stays else 0,
         "max": service.maximum if service and stays else 0,
-        "instances": [_instance(instance, observed, healths, now, explain=explain) for instance in instances],
+        "figures": asdict(figures(name, "")),
+        "instances": [
+            {
+                **_instance(instance, observed, healths, now, explain=explain),
+                "figures": asdict(figures(name, instance.record.id)),
+            }
+            for instance in instances
+        ],
     }
     if explain:
         shown["explanation"] = _why_none(name, observed, waits)

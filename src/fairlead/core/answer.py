@@ -13,6 +13,7 @@ from fairlead.core.awaited import awaited
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import explain as check_clause
 from fairlead.core.observed import Instance
+from fairlead.core.performance import failing, told, troubles
 from fairlead.core.phrases import ago, sentence, several, span
 from fairlead.core.plan import Launch, Remove
 from fairlead.core.scene import Scene, by_number
@@ -50,8 +51,14 @@ def answer(scene: Scene) -> str:
         clauses = [*clauses[:MOST_CLAUSES], f"and {more} more, below"]
     if not clauses:
         where = f", on release {_wanted_release(scene)}" if scene.service.runs else " (targets that are not run here)"
-        return sentence(head + where) + _verdict(scene.wanted)
-    return sentence(f"{head}: {'; '.join(clauses)}") + _verdict(scene.wanted)
+        return sentence(head + where) + _performance(scene) + _verdict(scene.wanted)
+    return sentence(f"{head}: {'; '.join(clauses)}") + _performance(scene) + _verdict(scene.wanted)
+
+
+def _performance(scene: Scene) -> str:
+    """What it has to do, and how well it does it, while anybody asks anything of it."""
+    figures = scene.did()
+    return " " + sentence(f"It takes {told(figures)}") if figures.requests_per_second else ""
 
 
 def _verdict(wanted: StackRecord) -> str:
@@ -109,6 +116,12 @@ def _troubles(scene: Scene) -> list[str]:
             clauses.append(
                 f"{instance.record.id} is frozen (SIGSTOP or a debugger), and its checks have not failed yet"
             )
+        else:
+            standing_out = troubles(scene.did(instance.record.id), scene.others(instance))
+            clauses += [f"of {instance.record.id}: {', '.join(standing_out)}"] if standing_out else []
+    # Of one that stands out it was told already.
+    if (said := failing(scene.did())) and not any(clause.startswith("of ") for clause in clauses):
+        clauses.append(said)
     return clauses
 
 

@@ -105,18 +105,20 @@ def _field(name: str, before: Any, after: Any) -> Iterator[str]:
         for field in fields(before):
             yield from _field(f"{name}.{field.name}", getattr(before, field.name), getattr(after, field.name))
     else:
-        yield f"{name} {_shown(before)} -> {_shown(after)}"
+        yield f"{name} {_shown(before, name)} -> {_shown(after, name)}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, name: str = "") -> str:
+    if name == "cpu":
+        return f"{value:g}"
     if value is None:
         return "none"
     if is_dataclass(value):
         said = ((field.name, getattr(value, field.name)) for field in fields(value))
-        return ", ".join(f"{name} {_shown(item)}" for name, item in said if item is not None)
+        return ", ".join(f"{name} {_shown(item, name)}" for name, item in said if item is not None)
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
-    # Everything of a stack that is not a whole number is a time.
+    # Everything else of a stack that is not a whole number is a time.
     return f"{value:g} s" if isinstance(value, float) else str(value)
 
 

@@ -14,10 +14,12 @@ from fairlead.core import reconcile
 from fairlead.core.answer import answer
 from fairlead.core.awaited import awaited
 from fairlead.core.desired import StackRecord
+from fairlead.core.figures import WINDOW, Figures
 from fairlead.core.health import TargetHealth
 from fairlead.core.health import explain as check_clause
 from fairlead.core.model import Command, HealthCheck, Service
 from fairlead.core.observed import Instance, Observed
+from fairlead.core.performance import told, troubles
 from fairlead.core.phrases import ago, listed, span
 from fairlead.core.plan import Action
 from fairlead.core.scene import Scene, by_number
@@ -83,6 +85,7 @@ class InstanceShown:
     condemned: str
     text: str
     clauses: tuple[str, ...]
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,8 @@ class Explanation:
     waits: tuple[str, ...]
     earlier: tuple[Step, ...]
     """Oldest first."""
+    figures: Figures
+    """How it did over the last seconds before that moment."""
 
 
 def explain(
@@ -114,11 +119,13 @@ def explain(
     at: str = "",
     earlier: Sequence[Step] = (),
     since: Since | None = None,
+    figures: Mapping[str, Figures] | None = None,
 ) -> Explanation:
     """Why `service` is as it is in `observed`.
 
     now: monotonic seconds of the snapshot. decided: the plan's actions. decision, at: the stored decision they are of,
-    if any. earlier: steps of the decisions before it, oldest first. KeyError: no revision and no instance has it.
+    if any. earlier: steps of the decisions before it, oldest first. figures: how the service ("") and its instances did
+    of late. KeyError: no revision and no instance has it.
     """
     mine = tuple(instance for instance in observed.instances if instance.record.service == service)
     found = reconcile.service_of(wanted, service)
@@ -126,7 +133,7 @@ def explain(
         raise KeyError(service)
     declared = found or _forgotten(service, mine)
     sized = wanted.sized(declared)
-    scene = Scene(wanted, observed, now, sized, mine, tuple(decided), tuple(earlier))
+    scene = Scene(wanted, observed, now, sized, mine, tuple(decided), tuple(earlier), figures or {})
     return Explanation(
         stack=wanted.name,
         service=service,
@@ -138,6 +145,7 @@ def explain(
         decided=steps_of(decided, service, decision=decision, at=at),
         waits=awaited(wanted, observed, now, sized, mine),
         earlier=tuple(earlier),
+        figures=scene.did(),
     )
 
 
@@ -227,6 +235,7 @@ def _shown(scene: Scene, instance: Instance) -> InstanceShown:
         condemned=record.condemned,
         text=text,
         clauses=tuple(_clauses(scene, instance, health)),
+        figures=scene.did(record.id),
     )
 
 
@@ -242,6 +251,9 @@ def _clauses(scene: Scene, instance: Instance, health: TargetHealth) -> list[str
     if instance.oversize_at is not None:
         over = scene.age(instance, instance.oversize_at)
         clauses.append("above max_memory" + (f" for {span(over)}" if over is not None else ""))
+    if did := told(scene.did(record.id)):
+        clauses.append(f"over the last {WINDOW} s: {did}")
+    clauses += troubles(scene.did(record.id), scene.others(instance))
     marks = [
         *(("drained by hand",) if record.drained else ()),
         *(("protected from scale-in",) if record.protected else ()),

@@ -81,6 +81,20 @@ class Layout:
     def releases(self, stack: str, service: str) -> str:
         return f"{self.home}/stacks/{stack}/releases/{service}"
 
+    def access_logs(self, stack: str) -> str:
+        """The folder of a stack's access log; 0700. Of ports that several stacks share: `shared_access_logs`."""
+        return f"{self.home}/stacks/{stack}/logs/access"
+
+    @property
+    def shared_access_logs(self) -> str:
+        """The folder of the access log of ports that several stacks share."""
+        return f"{self.home}/logs/access"
+
+    @property
+    def metrics(self) -> str:
+        """The database of metrics; whoever loses it loses the past of metrics, and nothing else."""
+        return f"{self.home}/metrics.db"
+
     def instance(self, stack: str, instance: str) -> str:
         """An instance's folder, FAIRLEAD_RUN: log, and what its launcher recorded. Never reused."""
         return f"{self.home}/stacks/{stack}/instances/{instance}"

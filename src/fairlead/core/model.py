@@ -122,6 +122,10 @@ class Service:
     """Percent of desired, rounded up, that a deployment keeps in service."""
     max_healthy: int = 200
     """Percent of desired, rounded down, that a deployment may run at once."""
+    cpu: float = 1.0
+    """Cores that an instance reserves: 100 percent of CPUUtilization."""
+    memory: int | None = None
+    """Bytes that an instance reserves: 100 percent of MemoryUtilization. None: the machine's, divided by `maximum`."""
     max_memory: int | None = None
     """Bytes; an instance above it for a minute is replaced. None: never."""
     max_lifetime: float | None = None
@@ -298,6 +302,8 @@ class LoadBalancerAttributes:
     desync_mitigation: Literal["defensive", "monitor", "strictest"] = "defensive"
     drop_invalid_headers: bool = False
     preserve_host: bool = True
+    access_log: bool = True
+    """Whether requests are logged, in the format of an ALB (aws-semantics C1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

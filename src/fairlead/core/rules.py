@@ -51,9 +51,14 @@ def holds(when: Conditions, request: Request) -> bool:
 def matches(pattern: str, text: str, *, case: bool = False, escapes: bool = False) -> bool:
     """Whether `pattern` matches the whole of `text`: `*` is any characters, `?` one. escapes: `\\*` and `\\?` are
     literal."""
+    return expression(pattern, case=case, escapes=escapes).match(text) is not None
+
+
+def expression(pattern: str, *, case: bool = False, escapes: bool = False) -> re.Pattern[str]:
+    """The same as a regular expression, of a whole text, for who asks often."""
     tokens = re.findall(r"\\[*?]|.", pattern, re.DOTALL) if escapes else list(pattern)
     parts = ({"*": ".*", "?": "."}.get(one) or re.escape(one[-1]) for one in tokens)
-    return re.fullmatch("".join(parts), text, re.DOTALL | (0 if case else re.IGNORECASE | re.ASCII)) is not None
+    return re.compile("".join((*parts, r"\Z")), re.DOTALL | (0 if case else re.IGNORECASE | re.ASCII))
 
 
 def _any(patterns: Sequence[str], texts: Sequence[str], *, case: bool = False) -> bool:

@@ -5,11 +5,12 @@ Made by `explain`, read by it and by `answer`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fairlead.core import reconcile
 from fairlead.core.desired import StackRecord
+from fairlead.core.figures import UNKNOWN, Figures
 from fairlead.core.health import TargetHealth, target_health
 from fairlead.core.model import Service
 from fairlead.core.observed import Instance, Observed
@@ -19,7 +20,8 @@ from fairlead.core.steps import Step
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """mine: the service's instances. decided: the plan of that moment. earlier: steps before it, oldest first."""
+    """mine: the service's instances. decided: the plan of that moment. earlier: steps before it, oldest first. figures:
+    how the service ("") and its instances did of late."""
 
     wanted: StackRecord
     observed: Observed
@@ -28,6 +30,7 @@ class Scene:
     mine: tuple[Instance, ...]
     decided: tuple[Action, ...]
     earlier: tuple[Step, ...]
+    figures: Mapping[str, Figures] = field(default_factory=dict)
 
     @property
     def stays(self) -> bool:
@@ -46,6 +49,14 @@ class Scene:
         if instance.record.state != "in_service" or reconcile.is_gone(instance):
             return False
         return self.health(instance).serves
+
+    def did(self, instance: str = "") -> Figures:
+        """How an instance did of late; without one, the service."""
+        return self.figures.get(instance, UNKNOWN)
+
+    def others(self, instance: Instance) -> list[Figures]:
+        """How those did that are healthy beside `instance`."""
+        return [self.did(one.record.id) for one in self.healthy if one is not instance]
 
     @property
     def healthy(self) -> tuple[Instance, ...]:

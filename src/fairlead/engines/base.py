@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fairlead.core.processes import Process
+from fairlead.core.readings import Key, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,11 @@ class Engine(Protocol):
 
     async def memory(self, stack: str, instance: str) -> int | None:
         """Bytes of memory that its processes hold together (a page they share counts once); None: unknown, or gone."""
+        ...
+
+    async def usage(self) -> Mapping[Key, Usage]:
+        """What each living instance uses, by (stack, instance), for metrics, once a second. One whose processes were
+        seen for the first time just now is there too: its processor time counts from its start."""
         ...
 
     async def tend(self) -> None:

@@ -13,8 +13,8 @@ import re
 
 from fairlead.core.model import HealthCheck, LoadBalancerAttributes, TargetGroupAttributes
 from fairlead.core.traffic import Routing, TargetGroup
-from fairlead.haproxy import words
-from fairlead.haproxy.pages import answer, own_error
+from fairlead.haproxy import accessline, timing, words
+from fairlead.haproxy.pages import denied, own_error
 from fairlead.haproxy.protocols import mismatches
 from fairlead.haproxy.servers import OPEN, SAFE, UNSAFE, has_opening, is_checked, settings
 from fairlead.haproxy.stickiness import WAY, chosen, remembered
@@ -28,6 +28,9 @@ BALANCE = {
 
 OPENED = "{ var(txn.open) -m found }"
 
+MEANT = "set-var(txn.meant) bool(true)"
+"""Before a 503 that is to stay one: what HAProxy says by itself becomes 502."""
+
 WAY_ALONE = [f"force-persist if {OPENED}", f"use-server %[var(txn.open)] if {OPENED}"]
 """To the instance that txn.open names, whatever its health. HAProxy does not send elsewhere what a server was forced
 upon."""
@@ -38,8 +41,12 @@ MOST_GRPC = 99
 _GRPC_CODES = re.compile(r"[0-9]{1,2}(?:-[0-9]{1,2})?(?:,[0-9]{1,2}(?:-[0-9]{1,2})?)*")
 
 
-def backend(full: str, routing: Routing, group: TargetGroup, role: str) -> list[str]:
-    """Its lines, without its servers. full: `STACK.SERVICE`; role: one of the three suffixes."""
+def backend(
+    full: str, routing: Routing, group: TargetGroup, role: str, *, timed: str = "", named: bool = False
+) -> list[str]:
+    """Its lines, without its servers. full: `STACK.SERVICE`; role: one of the three suffixes; timed: the map by which
+    response times are counted (`timing.counted`), "": they are not; named: whether the access log asks which group it
+    was."""
     # The fail-open backend does not know every instance: the way to one alone is through the others.
     opened = has_opening(routing, group) and role != OPEN
     stickiness = group.attributes.stickiness
@@ -48,6 +55,7 @@ def backend(full: str, routing: Routing, group: TargetGroup, role: str) -> list[
         *(["log global"] if role == SAFE else []),
         f"balance {BALANCE[group.attributes.algorithm]}",
         *_times(routing.attributes, group.attributes),
+        *([f"http-request {accessline.belongs(full)}"] if named else []),
         *(_alone() if opened else []),
         *(f"http-request {rule}" for rule in mismatches(group.attributes.protocol) if _is_needed(routing, group)),
         *(_nobody(full) if role == OPEN else []),
@@ -55,7 +63,7 @@ def backend(full: str, routing: Routing, group: TargetGroup, role: str) -> list[
         *(WAY_ALONE if opened else []),
         *([WAY] if stickiness else []),
         *_connections(group.attributes, role),
-        "http-response set-var(txn.tst) status",
+        *(f"http-response {rule}" for rule in _answered(full, timed)),
         *remembered(stickiness, f"!{OPENED}" if opened else ""),
         *_unreachable(),
         *(_check(group) if is_checked(group, role) else []),
@@ -82,15 +90,25 @@ def _times(balancer: LoadBalancerAttributes, group: TargetGroupAttributes) -> li
 def _nobody(full: str) -> list[str]:
     """The fail-open backend is the last: without a server there is nobody, and an ALB says 503."""
     nobody = f"{{ nbsrv({full}{OPEN}) eq 0 }}"
-    # As if a target had said it: what HAProxy says by itself becomes 502.
-    return [f"http-request set-var(txn.tst) int(503) if {nobody}", f"http-request {answer(503)} if {nobody}"]
+    return [f"http-request {MEANT} if {nobody}", f"http-request {denied(503)} if {nobody}"]
+
+
+def _answered(full: str, timed: str) -> list[str]:
+    """`http-response` rules: what is known of an answer as soon as it comes."""
+    return [
+        # HAProxy would send an answer of `HTTP/1.1 20 OK` on, without its length.
+        "deny deny_status 502 if !{ status 100:999 }",
+        f"set-var({timing.SERVED}) srv_id,mul({timing.PER_SERVER})",
+        *([timing.answered(), timing.counted(full, timed)] if timed else []),
+    ]
 
 
 def _unreachable() -> list[str]:
     """HAProxy says 503 when no target could be reached; an ALB says 502."""
+    own = f"!{{ var({timing.SERVED}) -m found }} !{{ var(txn.meant) -m found }}"
     return [
         own_error(503, shown=502),
-        'http-after-response set-status 502 reason "Bad Gateway" if { status 503 } !{ var(txn.tst) -m found }',
+        f'http-after-response set-status 502 reason "Bad Gateway" if {{ status 503 }} {own}',
     ]
 
 
@@ -98,8 +116,8 @@ def _alone() -> list[str]:
     """To the instance that txn.open names, or nowhere: an unknown name has no queue."""
     gone = f"{OPENED} !{{ var(txn.open),srv_queue -m found }}"
     return [
-        f"http-request set-var(txn.tst) int(503) if {gone}",
-        f"http-request {answer(503)} if {gone}",
+        f"http-request {MEANT} if {gone}",
+        f"http-request {denied(503)} if {gone}",
         f"http-request disable-l7-retry if {OPENED}",
         # The rules that follow are not for it: whoever looks at one instance may use a plain browser.
         f"http-request allow if {OPENED}",

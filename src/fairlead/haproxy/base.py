@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fairlead.core.model import Listener
 from fairlead.core.pem import Pem as Pem
+from fairlead.core.readings import Reading
 from fairlead.core.traffic import BalancerReport, Routing, Target, Traffic
 
 
@@ -84,6 +85,16 @@ class Balancer(Protocol):
 
     async def observe(self) -> BalancerReport:
         """One snapshot, in a few milliseconds."""
+        ...
+
+    async def measure(self) -> Reading | None:
+        """What is counted, for metrics, once a second; None while no node answers. Totals go on across reloads and
+        deaths of nodes; what a node that was killed had counted last is lost, which `Reading.losses` tells."""
+        ...
+
+    async def tend(self) -> None:
+        """Housekeeping, called every few seconds: seals and removes access logs. Raises nothing; a second call while
+        one works does nothing."""
         ...
 
     def on_change(self, callback: Callable[[], None]) -> None:

@@ -4,9 +4,9 @@ It keeps the same law as the real one: an `initial` target gets nothing before `
 draining one nothing, a change that raises after it was remembered is carried out when the node is back. Its world
 outlives the daemon: `start` by a second daemon finds what is there.
 
-What a test sets: `answer` and `health` (what checks find), `sessions`, `requests`, `occupy` (foreign ports),
-`ports_lost`, `fail` (the next call of a verb), `die` and `revive`. What it reads: `serving`, `send`, `ask`,
-`calls`, `members`, `ports`.
+What a test sets: `answer` and `health` (what checks find), `sessions`, `requests`, `serve` (what a target did),
+`occupy` (foreign ports), `ports_lost`, `fail` (the next call of a verb), `die` and `revive`. What it reads: `serving`,
+`send`, `ask`, `calls`, `members`, `ports`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from fairlead.core.model import Forward, Listener, Redirect, Respond
+from fairlead.core.readings import Reading
 from fairlead.core.rules import Request, action_for
 from fairlead.core.traffic import BalancerReport, Check, NodeReport, Routing, Target, TargetReport, Traffic
 from fairlead.errors import BalancerError, PortInUse
 from fairlead.haproxy.base import Balancer
 from fairlead.haproxy.claims import Claims, Endpoint, claims_of, endpoint_of, hosts_of
+from fairlead.haproxy.fake_counts import FakeCounts
 from fairlead.haproxy.owners import Part
 from fairlead.haproxy.patterns import is_exact, matches
 from fairlead.haproxy.redirects import location_of
@@ -43,8 +45,9 @@ class FakeBalancer(Balancer):
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, ...]] = []
-        """Every verb with its stack or (group, target), in order; `observe` is left out."""
+        """Every verb with its stack or (group, target), in order; `observe`, `measure` and `tend` are left out."""
         self.requests: int | None = 0
+        self.counts = FakeCounts()
         self.pid = 4000
         self._wanted = Wanted()
         self._claims = Claims()
@@ -71,6 +74,12 @@ class FakeBalancer(Balancer):
         """Requests that run inside it."""
         self._sessions[group, target] = count
 
+    def serve(self, group: str, target: str, count: int = 1, status: int | None = 200, seconds: float = 0.001) -> None:
+        """It took `count` requests, and began to answer each with `status` after `seconds`; None: it did not answer."""
+        self.requests = (self.requests or 0) + count
+        self.counts.connected(group.split(".")[0], count)
+        self.counts.served((group, target), count, status, seconds)
+
     def occupy(self, address: str, port: int, holder: str) -> None:
         """A foreign process has the port; "" as holder: it has given it back."""
         self._foreign.pop((address, port), None)
@@ -96,6 +105,7 @@ class FakeBalancer(Balancer):
         self._dead = False
         self.pid += 1
         self._sessions.clear()
+        self.counts.losses += 1
         self._notify()
 
     # --- what a test reads ------------------------------------------------------------------------------------------
@@ -125,8 +135,10 @@ class FakeBalancer(Balancer):
         if self._dead or not self._wanted.endpoints or not able:
             raise BalancerError(f"no target of {group} answered")
         first, self._turn = self._turn, self._turn + count
-        self.requests = (self.requests or 0) + count
-        return [able[(first + number) % len(able)] for number in range(count)]
+        chosen = [able[(first + number) % len(able)] for number in range(count)]
+        for target in chosen:
+            self.serve(group, target)
+        return chosen
 
     def ask(
         self, port: int, host: str = "test", path: str = "/", address: str = "127.0.0.1", request: Request | None = None
@@ -144,24 +156,46 @@ class FakeBalancer(Balancer):
             raise BalancerError(f"nobody listens on {address}:{port}")
         asked = request or Request(host=host, path=path)
         owner = _owner_of(heard, asked.host)
-        return "404" if owner is None else self._answer(*owner, asked)
+        stack = owner[0].stack if owner else _host_of(heard)
+        for routing, listener in heard:
+            # What a target answers, `send` counts.
+            if listener.opening is None and routing.stack != stack:
+                self.counts.connected(routing.stack)
+        return self._nobody(stack) if owner is None else self._answer(*owner, asked)
+
+    def _nobody(self, stack: str) -> str:
+        self.counts.connected(stack)
+        self.counts.answered(stack, 404)
+        return "404"
 
     def _answer(self, routing: Routing, listener: Listener, asked: Request) -> str:
+        stack = routing.stack
         if (opening := listener.opening) is not None:
-            there = (f"{routing.stack}.{opening.service}", opening.instance) in self._wanted.members
-            return opening.instance if there else "503"
+            key = f"{stack}.{opening.service}", opening.instance
+            if key not in self._wanted.members:
+                return "503"
+            self.counts.served(key, 1, 200, 0.001)
+            return opening.instance
         match action_for(listener, asked):
             case None:
-                return "404"
+                return self._nobody(stack)
             case Respond() as respond:
+                self.counts.connected(stack)
+                self.counts.answered(stack, respond.status, "fixed_response")
                 return f"{respond.status} {respond.body}".rstrip()
             case Redirect() as redirect:
+                self.counts.connected(stack)
+                self.counts.answered(stack, redirect.status, "redirect")
                 scheme = "https" if listener.protocol == "HTTPS" else "http"
                 return f"{redirect.status} {location_of(redirect, scheme, listener.port, asked)}"
             case Forward() as forward:
                 chosen = next((service for service, weight in forward.weights if weight), None)
-                group = f"{routing.stack}.{chosen}"
-                return self.send(group)[0] if chosen and self.serving(group) else "503"
+                group = f"{stack}.{chosen}"
+                if chosen and self.serving(group):
+                    return self.send(group)[0]
+                self.counts.connected(stack)
+                self.counts.without_target(group)
+                return "503"
 
     # --- the port ---------------------------------------------------------------------------------------------------
 
@@ -263,6 +297,16 @@ class FakeBalancer(Balancer):
         targets = tuple(self._report(member) for member in self._wanted.members.values())
         return BalancerReport(known=True, nodes=(node,), targets=targets, requests=self.requests, missing=missing)
 
+    async def measure(self) -> Reading | None:
+        await asyncio.sleep(0)
+        if self._dead and self._wanted.endpoints:
+            return None
+        wanted = self._wanted
+        return self.counts.reading(wanted.members.keys(), wanted.groups, wanted.routings, self._sessions)
+
+    async def tend(self) -> None:
+        await asyncio.sleep(0)
+
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
@@ -356,6 +400,12 @@ class FakeBalancer(Balancer):
     def _notify(self) -> None:
         for callback in self._callbacks:
             callback()
+
+
+def _host_of(heard: list[Part]) -> str:
+    """The stack to which belongs what is nobody's on a port: that with the default, else the first."""
+    ordered = sorted(heard, key=lambda part: part[0].stack)
+    return next((routing.stack for routing, listener in ordered if listener.default is not None), ordered[0][0].stack)
 
 
 def _owner_of(heard: list[Part], host: str) -> Part | None:

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 from fairlead.core.model import Forward, Listener
 from fairlead.core.traffic import Routing
-from fairlead.haproxy import headers, openings, refusals, words
+from fairlead.haproxy import accessline, headers, openings, own, refusals, timing, words
 from fairlead.haproxy.actions import CHOSEN, answers, choice, forwards, group, remembering, sticky, types
 from fairlead.haproxy.claims import Endpoint
 from fairlead.haproxy.conditions import rendered
 from fairlead.haproxy.maps import maps_of, unless_before
-from fairlead.haproxy.owners import Part, of, owner, when
+from fairlead.haproxy.owners import Part, host, of, owner, when
 from fairlead.haproxy.pages import SERVER
 from fairlead.haproxy.relay import handed_over, ways
 from fairlead.haproxy.servers import OPEN, UNSAFE
@@ -50,18 +50,23 @@ def frontend(
     *,
     opened: bool = False,
     secret: str = "",
+    measured: bool = True,
+    timed: bool = True,
 ) -> list[str]:
     """Its lines, and those of the backend that answers for it, when some rule does. maps_folder: "" without maps;
-    opened: an instance can be reached alone, here or at another port; secret: `Place.secret`. BalancerError names a
-    value that cannot be written, or a service without group."""
+    opened: an instance can be reached alone, here or at another port; secret, measured: of `Place`; timed:
+    whether groups count response times. BalancerError names a value that cannot be written, or a service without group.
+    """
     for routing, listener in parts:
         _check(routing, listener)
     listener = parts[0][1]
     secure = listener.protocol == "HTTPS"
     name = frontend_name(endpoint, opening=listener.opening is not None)
     # With one group for all requests nothing has to be chosen, and the lines are fewer.
-    single = _only_group(parts)
-    acls, requests = _requests(endpoint, parts, single, maps_folder, opened)
+    single = only_group(parts)
+    logged = accessline.is_logged(parts)
+    connections, owners = own.tracked(parts) if measured else ([], [])
+    acls, requests = _requests(endpoint, parts, single, maps_folder, opened, owners)
     answering = [] if single else answers(parts)
     answerer = frontend_name(endpoint).replace("_l", "_a", 1)
     return [
@@ -69,18 +74,25 @@ def frontend(
         f"frontend {name}",
         f"    bind {_bind(endpoint, listener, tls_folder)} name {name}",
         *_times(parts),
+        *(f"    {one}" for one in (accessline.where(endpoint, parts, single) if logged else ())),
         "    tcp-request connection set-var(sess.began) date",
         f"    tcp-request connection {headers.source(endpoint)}",
+        *(f"    tcp-request connection {one}" for one in connections),
+        *([f"    tcp-request connection {accessline.connected()}"] if logged else []),
         *(f"    acl {one}" for one in acls),
         *(
             f"    http-request {one}"
             for one in (*(handed_over(secret, headers.source(endpoint)) if secret else ()), *requests)
         ),
+        *([f"    http-request {timing.begun()}"] if measured or logged else []),
         "    http-response set-header X-Fairlead-Instance %[srv_name] if { var(txn.check) -m found }",
-        # HAProxy would send an answer of `HTTP/1.1 20 OK` on, without its length.
-        "    http-response deny deny_status 502 if !{ status 100:999 }",
+        *([f"    http-response {timing.answered()}"] if logged and not timed else []),
+        *(f"    http-response {one}" for one in (accessline.answered(parts) if logged else ())),
         *(f"    http-response {one}" for one in (remembering() if sticky(parts) else ())),
         *(f"    http-after-response {one}" for one in refusals.closing(parts)),
+        *([f"    http-after-response {timing.passed()}"] if measured or logged else []),
+        *(f"    http-after-response {one}" for one in (own.counted() if measured else ())),
+        *(f"    http-after-response {one}" for one in (accessline.refused(single) if logged else ())),
         *(f"    {one}" for one in (ways(endpoint, secure) if secret else ())),
         *([f"    use_backend {answerer} if !{CHOSEN}"] if answering else []),
         "    use_backend %[var(txn.be)] if { var(txn.be) -m found }",
@@ -88,15 +100,19 @@ def frontend(
         *(["", f"backend {answerer}"] if answering else []),
         *(f"    http-request {one}" for one in answering),
         *(f"    http-after-response {one}" for one in (types(parts) if answering else ())),
+        *(f"    http-after-response {one}" for one in (own.asked_for() if answering and measured else ())),
+        *(f"    http-after-response {one}" for one in (accessline.asked_for() if answering and logged else ())),
     ]
 
 
 def _requests(
-    endpoint: Endpoint, parts: Sequence[Part], single: str | None, maps_folder: str, opened: bool
+    endpoint: Endpoint, parts: Sequence[Part], single: str | None, maps_folder: str, opened: bool, owners: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """(what `acl` lines say, `http-request` rules). single: the group of all requests, when there is one."""
+    """(what `acl` lines say, `http-request` rules). single: the group of all requests, when there is one; owners: what
+    stands behind the rules that find the owner."""
     acls: list[str] = []
     routing, listener = parts[0]
+    logged = accessline.is_logged(parts)
     if listener.opening is not None:
         chosen, forwarded = openings.entered(listener, listener.opening), openings.way(routing, listener.opening)
     elif single is not None:
@@ -105,8 +121,13 @@ def _requests(
         acls, choices = _choice(parts, maps_folder)
         chosen, forwarded = [*_marks(parts), *choices], [*forwards(parts), *_ring_of_chosen()]
     return acls, [
-        *refusals.refusals(parts),
+        *(accessline.came(parts) if logged else ()),
+        *host(parts),
+        # Before anything is answered, so that it is known whose answer it was.
         *owner(parts),
+        *owners,
+        *(accessline.silenced(parts) if logged else ()),
+        *refusals.refusals(parts),
         *refusals.desync(parts),
         *chosen,
         # Behind the choice: rules look at requests as the client sent them.
@@ -126,7 +147,8 @@ def _check(routing: Routing, listener: Listener) -> None:
             raise words.refuse("listener's service", service, f"stack {routing.stack} has no such group")
 
 
-def _only_group(parts: Sequence[Part]) -> str | None:
+def only_group(parts: Sequence[Part]) -> str | None:
+    """The group of all requests, when there is one."""
     (routing, listener), action = parts[0], parts[0][1].default
     if listener.opening is not None:
         return group(routing, listener.opening.service)

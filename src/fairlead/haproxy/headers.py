@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from fairlead.haproxy.claims import Endpoint
 from fairlead.haproxy.owners import Part, by_attribute, when
 
-TRACE = "var(txn.trace)"
+TRACE, TRACED = "var(txn.trace)", "var(txn.traced)"
+
+TRACE_FORMAT = f"%[var(txn.part,Root)]=1-%[date,hex,bytes(8,8),lower]-{'%[rand,hex,bytes(8,8),lower]' * 3}"
+"""Of the `unique-id`. Cheaper than the digits of a uuid: every request gets one."""
+
 FORWARDED = "x-forwarded-for"
 
 ALIKE = ("x_forwarded", "x-forwarded_")
@@ -37,7 +41,8 @@ def kept() -> list[str]:
 
 
 def traced() -> list[str]:
-    """X-Amzn-Trace-Id: a root that came is kept, with ours as Self in front; else it is ours."""
+    """X-Amzn-Trace-Id: a root that came is kept, with ours as Self in front; else it is ours. The unique-id
+    (`TRACE_FORMAT`) is the first part, txn.traced what follows it."""
     root = f"{{ {TRACE} -m reg -- '(^|;) *Root=' }}"
     without_self = f"""'{TRACE},regsub("(^|;) *Self=[^;]*","",g),regsub("^;","")'"""
     return [
@@ -45,8 +50,9 @@ def traced() -> list[str]:
         "set-var(txn.trace) req.fhdr(x-amzn-trace-id)",
         when("unset-var(txn.trace)", f"{{ {TRACE} -m found }}", f"{{ req.hdrs,length gt {LONGEST_TRACED} }}"),
         when(f"set-var(txn.trace) {without_self}", f"{{ {TRACE} -m sub Self= }}"),
-        when(f'set-header X-Amzn-Trace-Id "Self=%[unique-id,bytes(5)];%[{TRACE}]"', root),
-        when("set-header X-Amzn-Trace-Id %[unique-id]", f"!{root}"),
+        when("set-var(txn.part) str(Self)", root),
+        when("set-var(txn.traced) str(;),concat(,txn.trace)", "{ var(txn.part) -m found }"),
+        f'set-header X-Amzn-Trace-Id "%[unique-id]%[{TRACED}]"',
     ]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import secrets
 import signal
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from fairlead.aiokit.polling import wait_until
 from fairlead.errors import BalancerError
 from fairlead.haproxy import maps
 from fairlead.haproxy import process as processes
+from fairlead.haproxy.access_logs import AccessLogs
 from fairlead.haproxy.base import Certificates
 from fairlead.haproxy.claims import Endpoint, endpoint_of
 from fairlead.haproxy.commands import SHOW_STATE, parse_servers_state, state_to_keep
@@ -64,6 +66,7 @@ class Keeper:
         fd_limit: int,
         cpus: int,
         certificates: Certificates,
+        access_logs: AccessLogs,
         on_death: Callable[[], None],
         on_gone: Callable[[int], None],
     ) -> None:
@@ -80,6 +83,7 @@ class Keeper:
         self._binary_override, self._search_path = binary_override, search_path
         self._user, self._fd_limit, self._threads = user, fd_limit, threads_for(cpus)
         self._on_death, self._on_gone = on_death, on_gone
+        self._access = access_logs
         self._last_generation = 0
         self._secret = ""
 
@@ -90,7 +94,8 @@ class Keeper:
         with suppress(BalancerError):  # what runs is adopted all the same; a start will ask again
             await self.find_program()
         running = self.files.running()
-        self._last_generation = max(self.files.generations() | set(running) | {0})
+        logged = await asyncio.to_thread(self._access.generations)
+        self._last_generation = max(self.files.generations() | set(running) | logged | {0})
         for generation in sorted(running, reverse=True):
             known = running[generation]
             found = None
@@ -100,6 +105,12 @@ class Keeper:
                 await (self._let_go(left) if self.current or known.leaving else self._end(left, patience=0.0))
         for generation in self.files.generations() - {one.generation for one in self._known}:
             self._remove(generation)
+        self._access.resume({one.generation for one in self._known}, self._last_generation)
+
+    async def tend(self) -> None:
+        """Housekeeping, called every few seconds: put the access logs away. Raises nothing; a second call while one
+        works does nothing."""
+        await self._access.tend()
 
     async def find_program(self) -> Program:
         """The HAProxy to start, looked for until found, and again when it is no longer there. BalancerError: there is
@@ -124,11 +135,15 @@ class Keeper:
 
     @property
     def has_said_much(self) -> bool:
-        """Whether the present one's file is so long that the next generation should begin."""
-        return self.current is not None and self._diary.is_long(self.current.generation)
+        """Whether a file of the present one is so long that the next generation should begin."""
+        if self.current is None:
+            return False
+        generation = self.current.generation
+        return self._diary.is_long(generation) or self._access.is_long(generation)
 
     def _remove(self, generation: int) -> None:
         """Remove what is left of one that has ended, once the log has its last words."""
+        self._access.end(generation)
         self._diary.end(generation)
         self.files.remove(generation)
 
@@ -212,7 +227,9 @@ class Keeper:
         await self.certificates.lay_out(heard)
         self._last_generation += 1
         generation = self._last_generation
+        self._access.begin(generation)
         tables = maps.files(heard)
+        logs: dict[str, int] = {}
         written = wanted.render(await self._mapped(self.place(generation), tables))
         opened: list[Endpoint] = []
         served = self.ports.listening(endpoints)
@@ -221,13 +238,19 @@ class Keeper:
                 await processes.check(program, self.files, generation, written, self._diary)
             opened = self.ports.open(endpoints)
             sockets = self.ports.sockets(endpoints)
-            started = await processes.start(program, self.files, generation, written, sockets, self._home, self._diary)
+            logs = await asyncio.to_thread(self._access.open, generation, heard)
+            started = await processes.start(
+                program, self.files, generation, written, sockets, self._home, self._diary, logs
+            )
         except BaseException:
             self.ports.shut(opened)
             # A start that failed may have shut the sockets that the present one serves.
             self.ports.open(served)
             self._remove(generation)
             raise
+        finally:
+            for descriptor in logs.values():
+                os.close(descriptor)
         self.ports.open(endpoints)
         before = self.current
         self._take(started)
@@ -281,6 +304,7 @@ class Keeper:
 
     def close(self) -> None:
         """Forget all of them; they go on."""
+        self._access.close()
         for one in self._known:
             one.close()
         self.leaving, self.current = [], None

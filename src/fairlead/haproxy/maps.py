@@ -32,6 +32,7 @@ from fairlead.haproxy import words
 from fairlead.haproxy.actions import choice
 from fairlead.haproxy.owners import HOST, when
 from fairlead.haproxy.patterns import ALWAYS, matching
+from fairlead.haproxy.timing import table_of_buckets
 
 FEWEST = 10
 """Simple rules of a listener that are worth maps: fewer cost as little as lines."""
@@ -60,8 +61,8 @@ class Maps:
 
     def lookup(self, folder: str, own: str) -> list[str]:
         """Rules that set txn.rule. own: the condition that a request is the stack's; txn.host is set already."""
-        rules = f"concat(,txn.path,{_END}),map_beg({_file(folder, self.rules)})"
-        hosted = words.word(f"{HOST},map_str({_file(folder, self.hosts)}),{rules}", "lookup of rules")
+        rules = f"concat(,txn.path,{_END}),map_beg({file(folder, self.rules)})"
+        hosted = words.word(f"{HOST},map_str({file(folder, self.hosts)}),{rules}", "lookup of rules")
         others = words.word(f"str({_ANY_HOST}),{rules}", "lookup of rules")
         lines = [when("set-var(txn.path) path", own)]
         if self.by_host:
@@ -101,13 +102,19 @@ def maps_of(routing: Routing, listener: Listener) -> Maps | None:
 
 
 def files(routings: Iterable[Routing]) -> dict[str, str]:
-    """The texts of all maps, by name."""
-    found: dict[str, str] = {}
+    """The texts of all maps, by name; that of response times (`timing`) is always one of them."""
+    found = {_name(table_of_buckets()): table_of_buckets()}
     for routing in routings:
         for listener in routing.listeners:
             if maps := maps_of(routing, listener):
                 found |= maps.files
     return found
+
+
+def file(folder: str, text: str) -> str:
+    """The path of the map with that text, as an argument of a converter, which has quotes of its own."""
+    escaped = f"{folder}/{_name(text)}".replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def unless_before(number: int) -> str:
@@ -139,12 +146,6 @@ def _values(patterns: tuple[str, ...], endings: dict[str, str]) -> list[str]:
     if any(kind not in endings or len(value) > words.LONGEST_WORD for kind, value in found):
         return []
     return [value + endings[kind] for kind, value in found]
-
-
-def _file(folder: str, text: str) -> str:
-    """As an argument of a converter, which has quotes of its own."""
-    escaped = f"{folder}/{_name(text)}".replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _name(text: str) -> str:

@@ -17,14 +17,17 @@ from typing import Literal, TypeVar
 
 from fairlead.aiokit.tasks import Tasks
 from fairlead.core.model import Listener
+from fairlead.core.readings import Reading
 from fairlead.core.traffic import BalancerReport, CertificateReport, NodeReport, Routing, Target, Traffic
 from fairlead.errors import BalancerError
 from fairlead.haproxy import membership
+from fairlead.haproxy.access_logs import AccessLogs
 from fairlead.haproxy.base import Balancer, Certificates
 from fairlead.haproxy.claims import claims_of
 from fairlead.haproxy.commands import Command
 from fairlead.haproxy.keeper import Keeper
 from fairlead.haproxy.ledger import Ledger
+from fairlead.haproxy.measuring import Measuring
 from fairlead.haproxy.mending import Mending
 from fairlead.haproxy.presented import NoCertificates
 from fairlead.haproxy.program import Program
@@ -52,6 +55,7 @@ class HaproxyNode(Balancer):
     home: goes into HAProxy's environment as FAIRLEAD_HOME. binary_override: the HAProxy to run, whatever else there is;
     search_path: where one is looked for beside the packaged one. user: (uid, gid) that HAProxy becomes, when the daemon
     is root. fd_limit: the hard limit of open files. cpus: cores of this machine. certificates: of HTTPS listeners.
+    access_logs: the folder of a stack's access log; shared_access_logs: that of the ports that several share; "": none.
     """
 
     def __init__(
@@ -67,14 +71,18 @@ class HaproxyNode(Balancer):
         search_path: str = SYSTEM_PATH,
         user: tuple[int, int] | None = None,
         certificates: Certificates = NoCertificates(),  # noqa: B008 (it has no state)
+        access_logs: Callable[[str], str] = lambda stack: "",
+        shared_access_logs: str = "",
     ) -> None:
         self._ledger, self._wanted = Ledger(), Wanted()
         self._keeper = Keeper(
             folder=folder, programs=programs, log_path=log_path, home=home, binary_override=binary_override,
             search_path=search_path, user=user, fd_limit=fd_limit, cpus=cpus, certificates=certificates,
-            on_death=lambda: self._mending.died(), on_gone=self._ledger.gone,
+            access_logs=AccessLogs(access_logs, shared_access_logs),
+            on_death=lambda: self._mending.died(), on_gone=self._gone,
         )  # fmt: skip
-        self._upkeep = Upkeep(self._keeper, self._wanted, self._ledger, self._notify)
+        self._measuring = Measuring(self._keeper, self._wanted)
+        self._upkeep = Upkeep(self._keeper, self._wanted, self._ledger, self._measuring, self._notify)
         self._callbacks: list[Callable[[], None]] = []
         self._lock = asyncio.Lock()
         self._wishes = Wishes(self._carry_out, lambda: self._upkeep.alive)
@@ -181,6 +189,14 @@ class HaproxyNode(Balancer):
     async def observe(self) -> BalancerReport:
         return await self._alone("observe", self._observe)
 
+    async def measure(self) -> Reading | None:
+        # Without the lock: a reload under way keeps no second unmeasured. To its end: a connection that was left in
+        # the middle is closed, and that of a process that leaves is its last.
+        return await asyncio.shield(self._tasks.spawn("measure", self._measuring.measure()))
+
+    async def tend(self) -> None:
+        await self._keeper.tend()
+
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
@@ -190,6 +206,7 @@ class HaproxyNode(Balancer):
             self._wanted.routings, self._wanted.members = {}, {}
             self._keeper.ports.close(self._keeper.ports.all())
             await self._keeper.end_all()
+            self._measuring.all_ended()
 
         await self._alone("stop", work)
 
@@ -222,6 +239,11 @@ class HaproxyNode(Balancer):
         result: Result = await asyncio.shield(self._tasks.spawn(name, locked()))
         return result
 
+    def _gone(self, generation: int) -> None:
+        """A process has ended."""
+        self._ledger.gone(generation)
+        self._measuring.ended(generation)
+
     def _failed(self, name: str, problem: BaseException) -> None:
         # The caller is told as well, unless it has gone; what is tried every second is said once.
         text = f"the balancer could not {name}: {problem}"
@@ -237,6 +259,7 @@ class HaproxyNode(Balancer):
         self._check_renders()
         try:
             await keeper.find()
+            self._measuring.found()
             if keeper.current is not None:
                 wanted.recall(keeper.files.read_configuration(keeper.current.generation))
             await keeper.certificates.gather(wanted.routings.values())

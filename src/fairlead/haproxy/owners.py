@@ -34,10 +34,15 @@ def when(action: str, *conditions: str) -> str:
     return f"{action} if {held}" if held else action
 
 
+def host(parts: Sequence[Part]) -> list[str]:
+    """The rule that sets txn.host, where anybody asks for it."""
+    asked = any(hosts_of(listener) for _, listener in parts)
+    return ["set-var(txn.host) req.fhdr(host),host_only,lower"] if asked else []
+
+
 def owner(parts: Sequence[Part]) -> list[str]:
-    """The rules that set txn.host, and txn.own where several stacks share the port."""
-    hosts_matter = any(hosts_of(listener) for _, listener in parts)
-    lines = ["set-var(txn.host) req.fhdr(host),host_only,lower"] if hosts_matter else []
+    """The rules that set txn.own, where several stacks share the port; txn.host is set."""
+    lines: list[str] = []
     if len(parts) == 1:
         return lines
     named = [(words.name(routing.stack, "stack"), hosts_of(listener)) for routing, listener in parts]

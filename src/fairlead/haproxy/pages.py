@@ -55,6 +55,11 @@ def answer(status: int, headers: Sequence[str] = ()) -> str:
     return " ".join((f"return status {status} {_content(status)} {SERVER}", *(f"hdr {one}" for one in headers)))
 
 
+def denied(status: int) -> str:
+    """The same in a backend, where HAProxy counts what it denies: no target was chosen for it (`counts.Counts`)."""
+    return f"deny deny_status {status} {_content(status)} {SERVER}"
+
+
 def own_error(status: int, shown: int | None = None) -> str:
     """The directive that gives HAProxy's own error the page (shown: another's, where the status is changed behind)."""
     return f"http-error status {status} {_content(shown or status)} {SERVER}"

@@ -12,9 +12,10 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 
 from fairlead.aiokit import programs
 from fairlead.aiokit.fdpass import Lender
@@ -148,11 +149,13 @@ async def start(
     sockets: Sequence[socket.socket],
     home: str,
     diary: Diary,
+    logs: Mapping[str, int] = MappingProxyType({}),
 ) -> Process:
-    """Start a HAProxy on `text` that takes `sockets`; what it complains of goes into `diary`. Returns when it answers.
+    """Start a HAProxy on `text` that takes `sockets`; what it complains of goes into `diary`. logs: descriptors that it
+    inherits, by the variables of its environment that name them; they stay the caller's. Returns when it answers.
     BalancerError with its own words, and then no process and no file of that generation is left."""
     try:
-        return await _start(program, files, generation, text, sockets, home, diary)
+        return await _start(program, files, generation, text, sockets, home, diary, logs)
     except (OSError, subprocess.SubprocessError) as problem:
         files.remove(generation)
         raise BalancerError("HAProxy cannot be started", str(problem)) from problem
@@ -169,6 +172,7 @@ async def _start(
     sockets: Sequence[socket.socket],
     home: str,
     diary: Diary,
+    logs: Mapping[str, int],
 ) -> Process:
     path, memory = files.configuration(generation), -1
     try:
@@ -182,7 +186,8 @@ async def _start(
     argv = [program.path, "-D", "-f", path, "-x", files.lending(generation)]
     try:
         async with Lender(files.lending(generation), sockets):
-            finished = await asyncio.to_thread(_run_to_detachment, argv, memory, said, home)
+            inherited = {LOG_VARIABLE: said, **logs} if said >= 0 else logs
+            finished = await asyncio.to_thread(_run_to_detachment, argv, memory, inherited, home)
     finally:
         for descriptor in (memory, said):
             if descriptor >= 0:
@@ -202,14 +207,17 @@ async def _start(
     return process
 
 
-def _run_to_detachment(argv: list[str], memory: int, said: int, home: str) -> subprocess.CompletedProcess[str]:
+def _run_to_detachment(
+    argv: list[str], memory: int, logs: Mapping[str, int], home: str
+) -> subprocess.CompletedProcess[str]:
     # Not through aiokit.programs: that kills what is left of the group, and HAProxy leaves the group only after its
     # parent has returned.
-    env = {"FAIRLEAD_HOME": home} | ({LOG_VARIABLE: str(said)} if said >= 0 else {})
+    env = {"FAIRLEAD_HOME": home} | {name: str(descriptor) for name, descriptor in logs.items()}
     return subprocess.run(
         argv, env=env, cwd="/", umask=0o077, timeout=START_PATIENCE, start_new_session=True,
-        pass_fds=[one for one in (memory, said) if one >= 0], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=False,
+        pass_fds=[one for one in (memory, *logs.values()) if one >= 0],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        encoding="utf-8", errors="replace", check=False,
     )  # fmt: skip
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fairlead.haproxy.pages import answer
+from fairlead.haproxy.pages import denied
 
 
 def mismatches(protocol: Literal["HTTP1", "HTTP2", "GRPC"]) -> list[str]:
     """Its rules, without the word `http-request`."""
     match protocol:
         case "HTTP1":
-            return [f"{answer(464)} if {{ fc_http_major 2 }} {{ req.fhdr(content-type) -m beg -i application/grpc }}"]
+            return [f"{denied(464)} if {{ fc_http_major 2 }} {{ req.fhdr(content-type) -m beg -i application/grpc }}"]
         case "HTTP2":
-            return [f"{answer(464)} if !{{ fc_http_major 2 }}"]
+            return [f"{denied(464)} if !{{ fc_http_major 2 }}"]
         case "GRPC":
-            return [f"{answer(464)} if !{{ fc_http_major 2 }} or !{{ method POST }}"]
+            return [f"{denied(464)} if !{{ fc_http_major 2 }} or !{{ method POST }}"]

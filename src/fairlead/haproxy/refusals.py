@@ -17,22 +17,25 @@ MOST_ADDRESSES = 30
 """In X-Forwarded-For."""
 
 CLOSE = "{ var(txn.close) -m found }"
-"""Both connections are closed behind the response."""
+"""Both connections are closed behind the response; txn.close says why."""
 
 _CODED = "{ req.fhdr(transfer-encoding) -m found }"
 _BODILESS = "{ method GET HEAD }"
 _PATHLESS = "!{ path -m beg / }"
 
 AMBIGUOUS = (
-    f"{_CODED} {_BODILESS}",
-    f"{{ req.hdr_val(content-length) gt 0 }} {_BODILESS}",
-    "{ req.fhdr(content_length) -m found }",
-    "{ req.fhdr(transfer_encoding) -m found }",
+    ("Ambiguous/UndefinedTransferEncodingSemantics", f"{_CODED} {_BODILESS}"),
+    ("Ambiguous/UndefinedContentLengthSemantics", f"{{ req.hdr_val(content-length) gt 0 }} {_BODILESS}"),
+    ("Ambiguous/SuspiciousHeader", "{ req.fhdr(content_length) -m found }"),
+    ("Ambiguous/SuspiciousHeader", "{ req.fhdr(transfer_encoding) -m found }"),
 )
-"""UndefinedTransferEncodingSemantics, UndefinedContentLengthSemantics, SuspiciousHeader."""
+"""What an ALB calls such a request and why, and the condition."""
 
 UNANNOUNCED = tuple(
-    f"{{ fc_http_major 2 }} {_BODILESS} !{{ req.fhdr(upgrade) -m found }} {more}"
+    (
+        "Ambiguous/UndefinedContentLengthSemantics",
+        f"{{ fc_http_major 2 }} {_BODILESS} !{{ req.fhdr(upgrade) -m found }} {more}",
+    )
     for more in ("{ req.body_len gt 0 }", "!{ internal.htx.has_eom }")
 )
 """Of HTTP/2, where a body needs no header: HAProxy sends it on as chunked. A target that takes no body for what it is
@@ -40,10 +43,9 @@ would read it as the next request, somebody else's perhaps. What is there alread
 (a CONNECT there, here a GET with Upgrade)."""
 
 ACCEPTABLE = (
-    f"{{ req.hdr_val(content-length) eq 0 }} {_BODILESS}",
-    r"{ req.hdrs -m reg -- '[^\t\r\n -~]' }",
+    ("Acceptable/GetHeadZeroContentLength", f"{{ req.hdr_val(content-length) eq 0 }} {_BODILESS}"),
+    ("Acceptable/NonCompliantHeader", r"{ req.hdrs -m reg -- '[^\t\r\n -~]' }"),
 )
-"""GetHeadZeroContentLength, NonCompliantHeader."""
 
 
 def refusals(parts: Sequence[Part]) -> list[str]:
@@ -72,7 +74,7 @@ def desync(parts: Sequence[Part]) -> list[str]:
         if mode == "monitor":
             continue
         seen = (*AMBIGUOUS, *unannounced, *(ACCEPTABLE if mode == "strictest" else ()))
-        lines += [when("set-var(txn.close) bool(true)", one, own) for one in seen]
+        lines += [when(f"set-var(txn.close) str({why})", one, own) for why, one in seen]
         if mode == "strictest":
             lines.append(when(answer(400), CLOSE, own))
         else:

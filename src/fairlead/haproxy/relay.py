@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from fairlead.haproxy import words
 from fairlead.haproxy.claims import Endpoint
+from fairlead.haproxy.timing import SERVED
 
 HEADER = "X-Fairlead-Relay"
 PREFIX = "_n."
@@ -20,16 +21,18 @@ _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def handed_over(secret: str, source: str) -> list[str]:
-    """The first `http-request` rules of a frontend: pass on, or take what was passed on. source: the rule that
-    remembers the client's address (`headers.source`)."""
-    told = f"{{ req.fhdr({HEADER}),field(1,' ') -m str -- {words.token(secret)} }}"
+    """The first `http-request` rules of a frontend: leave alone what is passed on, or take what was. source: the rule
+    that remembers the client's address (`headers.source`)."""
+    # By way of a variable: nearly all requests have no such header, and are looked through once.
+    said = "var(txn.relay)"
+    told = f"{{ {said},field(1,' ') -m str -- {words.token(secret)} }}"
     return [
-        # Of letters that mean nothing in a format, as `token` has made sure.
-        f'set-header {HEADER} "{secret} %[src]" if {LEAVING}',
         f"allow if {LEAVING}",
-        f"set-src req.fhdr({HEADER}),field(2,' ') if {told}",
+        f"set-var(txn.relay) req.fhdr({HEADER})",
+        f"set-src {said},field(2,' ') if {told}",
+        f"set-src-port {said},field(3,' ') if {told}",
         f"{source} if {told}",
-        f"del-header {HEADER}",
+        f"del-header {HEADER} if {{ {said} -m found }}",
     ]
 
 
@@ -40,7 +43,7 @@ def ways(endpoint: Endpoint, secure: bool) -> list[str]:
     return [*both, f"use_backend {name} if {LEAVING}"]
 
 
-def backends(endpoint: Endpoint, secure: bool, idle: str) -> list[str]:
+def backends(endpoint: Endpoint, secure: bool, idle: str, secret: str) -> list[str]:
     """Those that they name. idle: milliseconds."""
     lines = []
     for suffix, speaks in (("", "http/1.1"), (".2", "h2")) if secure else (("", ""),):
@@ -52,6 +55,11 @@ def backends(endpoint: Endpoint, secure: bool, idle: str) -> list[str]:
             f"    timeout server {idle}",
             f"    timeout tunnel {idle}",
             "    option http-server-close",
+            # Of letters that mean nothing in a format, as `token` has made sure.
+            f'    http-request set-header {HEADER} "{secret} %[src] %[src_port]"',
+            # The other process logs it and counts it.
+            "    http-request set-log-level silent",
+            f"    http-response set-var({SERVED}) int(1)",
             f"    server next {address}{kind}",
         ]
     return lines

@@ -3,7 +3,8 @@
 In: routings, members, and the `Place` of one generation (its paths and limits). Out: the text that `haproxy -c` and
 `haproxy -D` read. The law: the same input gives the same text; the text without its `server` lines (`static_part`)
 changes only when a reload is needed; no value can change more than its own directive (`words`). The directives and
-their reasons are those of haproxy.md section 2; the access log and the histogram are not rendered yet.
+their reasons are those of haproxy.md section 2; what it writes and counts for those who look on is said by
+`accessline`, `timing` and `own`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fairlead.core.traffic import Routing
-from fairlead.haproxy import relay, tls, words
+from fairlead.haproxy import maps, own, relay, timing, tls, words
 from fairlead.haproxy.backends import backend
 from fairlead.haproxy.claims import Endpoint, endpoint_of
-from fairlead.haproxy.frontends import frontend
+from fairlead.haproxy.frontends import frontend, only_group
+from fairlead.haproxy.headers import TRACE_FORMAT
 from fairlead.haproxy.owners import Part
 from fairlead.haproxy.pages import own_errors
 from fairlead.haproxy.servers import OPEN, SAFE, UNSAFE, Key, Member, file_line, full_name, group_of, is_in
@@ -52,6 +54,9 @@ class Place:
     user: tuple[int, int] | None = None
     secret: str = ""
     """By which one HAProxy knows what another passes on (`relay`); "": nothing is passed on."""
+    measured: bool = True
+    """Whether response times (where there are maps) and own answers are counted; False only to measure what that
+    costs."""
 
 
 def threads_for(cores: int) -> int:
@@ -67,18 +72,28 @@ def render(routings: Iterable[Routing], members: Iterable[Member], place: Place)
     lines += _global(ordered, len(known), place)
     lines += _defaults()
     opened = any(listener.opening is not None for routing in ordered for listener in routing.listeners)
-    for endpoint, parts in sorted(_by_endpoint(ordered).items()):
-        lines += frontend(endpoint, parts, place.tls_folder, place.maps_folder, opened=opened, secret=place.secret)
+    timed = maps.file(place.maps_folder, timing.table_of_buckets()) if place.measured and place.maps_folder else ""
+    endpoints = sorted(_by_endpoint(ordered).items())
+    for endpoint, parts in endpoints:
+        lines += frontend(
+            endpoint, parts, place.tls_folder, place.maps_folder, opened=opened, secret=place.secret,
+            measured=place.measured, timed=bool(timed),
+        )  # fmt: skip
         if place.secret:
             idle = max(routing.attributes.idle_timeout for routing, _ in parts)
             secure = parts[0][1].protocol == "HTTPS"
-            lines += relay.backends(endpoint, secure, words.milliseconds(idle, "idle timeout"))
+            lines += relay.backends(endpoint, secure, words.milliseconds(idle, "idle timeout"), place.secret)
+    if place.measured and ordered:
+        groups = [full_name(routing.stack, one) for routing in ordered for one in routing.groups]
+        lines += timing.section([own.table(), *(timing.table(full) for full in sorted(groups) if timed)])
+    choosing = {routing.stack for _, parts in endpoints if only_group(parts) is None for routing, _ in parts}
     for routing in ordered:
+        named = routing.attributes.access_log and routing.stack in choosing
         for group in sorted(routing.groups, key=lambda one: one.name):
             full = full_name(routing.stack, group)
             mine = [member for member in known if member.target.group == full]
             for role in (SAFE, UNSAFE, OPEN):
-                lines += backend(full, routing, group, role)
+                lines += backend(full, routing, group, role, timed=timed, named=named)
                 lines += [file_line(group, member, role) for member in mine if is_in(member, role)]
     return "\n".join(lines) + "\n"
 
@@ -130,6 +145,8 @@ def _global(routings: list[Routing], targets: int, place: Place) -> list[str]:
         f"    hard-stop-after {words.milliseconds(max(delays, default=0.0) + FAREWELL, 'deregistration delay')}",
         "    tune.bufsize 16384",
         "    tune.http.maxhdr 256",
+        # Else the access log has 1 kB of a URL, and does not know the version behind it.
+        "    tune.http.logurilen 16384",
         # A variable, so that the text does not depend on the number; 2 is nobody's once it runs.
         f'    log "fd@${{{LOG_VARIABLE}-2}}" len 8192 format iso daemon notice',
     ]
@@ -161,9 +178,12 @@ def _defaults() -> list[str]:
         "    option http-restrict-req-hdr-names preserve",
         "    option redispatch 1",
         "    option dontlognull",
+        # A connection that says nothing is no bad request: it is closed in silence, and neither counted nor logged.
+        "    option http-ignore-probes",
+        # Bytes of a WebSocket count while it lasts, and not all of them at its end.
+        "    option contstats",
         "    retries 3",
         "    backlog 4096",
-        # Cheaper than the digits of a uuid: every request gets one.
-        f"    unique-id-format Root=1-%[date,hex,bytes(8,8),lower]-{'%[rand,hex,bytes(8,8),lower]' * 3}",
+        f"    unique-id-format {TRACE_FORMAT}",
         *(f"    {error}" for error in own_errors()),
     ]

@@ -45,6 +45,10 @@ class Runtime:
         """The answer to one command."""
         return (await self._exchange([line]))[0]
 
+    async def ask_all(self, lines: Sequence[str]) -> list[str]:
+        """The answers to some commands, which travel in one write."""
+        return await self._exchange(list(lines)) if lines else []
+
     async def run(self, commands: Sequence[Command]) -> None:
         """Send them all, and raise for the first that was not done. All are sent, also after one that failed."""
         for first in range(0, len(commands), BATCH):

@@ -30,6 +30,7 @@ from fairlead.haproxy.commands import (
 )
 from fairlead.haproxy.keeper import Keeper
 from fairlead.haproxy.ledger import Ledger, sessions_in
+from fairlead.haproxy.measuring import Measuring
 from fairlead.haproxy.outcomes import Outcomes
 from fairlead.haproxy.process import Process
 from fairlead.haproxy.render import servers_in
@@ -48,8 +49,10 @@ Server = tuple[str, str]
 class Upkeep:
     """See the module. came_back: called after HAProxy was brought back."""
 
-    def __init__(self, keeper: Keeper, wanted: Wanted, ledger: Ledger, came_back: Callable[[], None]) -> None:
-        self._keeper, self._wanted, self._ledger = keeper, wanted, ledger
+    def __init__(
+        self, keeper: Keeper, wanted: Wanted, ledger: Ledger, measuring: Measuring, came_back: Callable[[], None]
+    ) -> None:
+        self._keeper, self._wanted, self._ledger, self._measuring = keeper, wanted, ledger, measuring
         self._came_back = came_back
         self._unsettled = False
         self._unwritten = False
@@ -179,11 +182,15 @@ class Upkeep:
 
     async def _remove(self, process: Process, servers: list[Server]) -> None:
         """End what runs inside those servers and delete them (haproxy.md section 3.3)."""
-        await self._do(process, servers, "maint", "shutdown sessions")
+        await self._do(process, servers, "maint")
+        # Only where something runs inside: a request that is about to be tried at another target counts nowhere, and
+        # would be ended without an answer. (A server is not deleted while one is attached.)
+        await self._do(process, sorted(await self._measuring.busy(process, servers)), "shutdown sessions")
         servers, why = await self._delete(process, servers)
-        for steps in (("drain", "maint"), ("drain", "maint", "shutdown sessions")):
+        for steps in (("drain", "maint"), ("shutdown sessions", "drain", "maint")):
             # Idle connections of requests that ended in maintenance block the deletion for good; they go when a server
-            # leaves drain for maintenance. A client with a cookie may slip in between: it has its time to finish.
+            # leaves drain for maintenance. A client with a cookie may slip in between: it has its time to finish, so
+            # what is ended is what was there before.
             await self._do(process, servers, *steps)
             deadline = asyncio.get_running_loop().time() + DELETE_PATIENCE
             while servers and asyncio.get_running_loop().time() < deadline:
@@ -198,14 +205,24 @@ class Upkeep:
 
     async def _delete(self, process: Process, servers: list[Server]) -> tuple[list[Server], str]:
         """Those that are still there, and why."""
-        left, why = [], ""
-        for server in servers:
-            try:
-                await process.runtime.run([command("delete", *server)])
-            except BalancerError as problem:
-                if "No such server" not in problem.why:
-                    left.append(server)
-                    why = problem.why
+        # What runs inside would be counted when it ends, and be gone with its server.
+        busy = await self._measuring.busy(process, servers)
+        left, why = [server for server in servers if server in busy], "requests still run inside" if busy else ""
+        deleted = []
+        try:
+            for server in servers:
+                if server in busy:
+                    continue
+                try:
+                    await process.runtime.run([command("delete", *server)])
+                except BalancerError as problem:
+                    if "No such server" not in problem.why:
+                        left.append(server)
+                        why = problem.why
+                        continue
+                deleted.append(server)
+        finally:
+            self._measuring.deleted(process, deleted)
         return left, why
 
     async def _look(self, process: Process) -> None:
@@ -281,4 +298,5 @@ class Upkeep:
         self._ledger.look_back(leaving.generation, rows)
         leaving.sessions = sessions_in(rows)
         if leaving.sessions == 0:
+            await self._measuring.last_words(leaving)
             leaving.runtime.close()

@@ -64,6 +64,8 @@ def _service(id: str, service: Service, folder: str) -> model.Service:
         stop_timeout=service.deploy.stop_timeout,
         min_healthy=round(service.deploy.min_healthy),
         max_healthy=round(service.deploy.max_healthy),
+        cpu=(service.resources and service.resources.cpu) or 1.0,
+        memory=service.resources.memory if service.resources else None,
         max_memory=service.max_memory,
         max_lifetime=service.max_lifetime,
         keep_releases=service.deploy.keep_releases,
@@ -187,6 +189,7 @@ def _attributes(balancer: LoadBalancer) -> model.LoadBalancerAttributes:
         desync_mitigation=balancer.desync_mitigation,
         drop_invalid_headers=balancer.drop_invalid_headers,
         preserve_host=balancer.preserve_host,
+        access_log=balancer.access_log,
     )
 
 

@@ -90,6 +90,7 @@ SUPPORTED = frozenset(
         "load_balancer.desync_mitigation",
         "load_balancer.drop_invalid_headers",
         "load_balancer.preserve_host",
+        "load_balancer.access_log",
         "load_balancer.listeners.ID.port",
         "load_balancer.listeners.ID.protocol",
         "load_balancer.listeners.ID.certificates.ID.file",

@@ -74,6 +74,26 @@ class Store:
         with self._writing(f"the place {home} could not be recorded") as db:
             return place.accept(db, home)
 
+    # Facts about the home
+
+    def fact(self, name: str) -> str | None:
+        """What was noted under that name, or None."""
+        with self._reading(f"the fact {name} cannot be read") as db:
+            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def note(self, name: str, value: str | None) -> None:
+        """Note it in the place of what stood there; None: forget it."""
+        with self._writing(f"the fact {name} could not be recorded") as db:
+            if value is None:
+                db.execute("DELETE FROM facts WHERE name = ?", (name,))
+            else:
+                db.execute(
+                    "INSERT INTO facts (name, value) VALUES (?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    (name, value),
+                )
+
     # Stacks
 
     def stacks(self) -> tuple[StackRecord, ...]:

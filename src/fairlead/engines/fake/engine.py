@@ -1,27 +1,26 @@
 """The fake engine: the port of engines.base without a process, in the running loop's time, virtual or real.
 
 In: the verbs of the port; scripts of how programs behave; faults; and what a test does to programs from outside (`end`,
-`freeze`). Out: sightings, and what a test asserts: how often each instance was started, every call with its time, and
-`violations`, the breaches of the port's law that it saw (two programs on one address, SIGTERM twice, a stack forgotten
-while something runs). It outlives its users: after `crash` a new control works on the same engine, as a new daemon
-finds the same processes.
+`freeze`, `load`). Out: sightings, and what a test asserts: how often each instance was started, every call with its
+time, and `violations`, the breaches of the port's law that it saw (two programs on one address, SIGTERM twice, a stack
+forgotten while something runs). It outlives its users: after `crash` a new control works on the same engine, as a new
+daemon finds the same processes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fairlead.core.printable import printable
 from fairlead.core.processes import Outcome, Process
+from fairlead.core.readings import Key, Usage
 from fairlead.engines.about import End
 from fairlead.engines.base import LaunchOrder, Sighting
 from fairlead.engines.fake.script import Fault, Script
 from fairlead.errors import EngineError
-
-Key = tuple[str, str]
 
 KILLED = Outcome(signal=9)
 
@@ -42,6 +41,17 @@ class _Program:
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     held: Outcome | None = None
     """How it would have ended, had it not been frozen."""
+    cores: float = 0.0
+    used: float = 0.0
+    """Seconds of processor time until `counted_at`; since then it has used `cores`."""
+    counted_at: float = 0.0
+
+    def count(self, now: float) -> float:
+        """Its processor time until now; whatever changes how much it uses is done after this."""
+        if self.alive and not self.frozen:
+            self.used += self.cores * (now - self.counted_at)
+        self.counted_at = now
+        return self.used
 
 
 class FakeEngine:
@@ -57,8 +67,8 @@ class FakeEngine:
         self.violations: list[str] = []
         self.ends: dict[Key, End] = {}
         """What control said of each that it cleared."""
-        self.sizes: dict[Key, int] = {}
-        """Bytes of memory that a test gives a program."""
+        self.sizes: dict[Key, int | None] = {}
+        """Bytes of memory that a test gives a program; None: nobody knows."""
         self._programs: dict[Key, _Program] = {}
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
         self._callbacks: list[Callable[[], None]] = []
@@ -66,11 +76,13 @@ class FakeEngine:
         self._last_port = 20000
         self._last_pid = 1000
         self._last_seen: tuple[Sighting, ...] = ()
+        self._last_usage: Mapping[Key, Usage] = {}
 
     # What a test does to the world.
 
     def fail(self, verb: str, fault: Fault, times: int = 1) -> None:
-        """The next `times` calls of `verb` (any async one but `diagnose`, and `reserve`) go wrong."""
+        """The next `times` calls of `verb` (any async one but `diagnose`, `memory` and `tend`, and `reserve`) go
+        wrong."""
         self._faults[verb].extend([fault] * times)
 
     def crash(self) -> None:
@@ -83,14 +95,21 @@ class FakeEngine:
 
     def freeze(self, stack: str, instance: str) -> None:
         """SIGSTOP, from outside."""
-        self._programs[stack, instance].frozen = True
+        self._freeze(self._programs[stack, instance])
 
     def thaw(self, stack: str, instance: str) -> None:
         """SIGCONT, from outside; what was due meanwhile happens now."""
         program = self._programs[stack, instance]
+        program.count(self._now())
         program.frozen = False
         if program.held is not None:
             self._end(program, program.held)
+
+    def load(self, stack: str, instance: str, cores: float) -> None:
+        """From now on it keeps so many cores busy; 0 to begin with, or as its script says."""
+        program = self._programs[stack, instance]
+        program.count(self._now())
+        program.cores = cores
 
     def answers(self, address: str) -> bool:
         """Whether a program answers at `address` now; for a fake balancer's checks."""
@@ -192,6 +211,16 @@ class FakeEngine:
         program = self._programs.get((stack, instance))
         return self.sizes.get((stack, instance), 50_000_000) if program is not None and program.alive else None
 
+    async def usage(self) -> Mapping[Key, Usage]:
+        if not await self._go_wrong("usage"):
+            now = self._now()
+            self._last_usage = {
+                key: Usage(cpu=program.count(now), memory=self.sizes.get(key, 50_000_000), at=now)
+                for key, program in self._programs.items()
+                if program.alive
+            }
+        return self._last_usage
+
     async def tend(self) -> None:
         await asyncio.sleep(0)
 
@@ -212,13 +241,18 @@ class FakeEngine:
                 self.violations.append(f"{order.id} was launched on {order.address}, where {other.order.id} lives")
         self.starts[key] += 1
         self._last_pid += 1
-        program = _Program(order, script, self._last_pid, self._now())
+        now = self._now()
+        program = _Program(order, script, self._last_pid, now, cores=script.cores, counted_at=now)
         self._programs[key] = program
         if script.freezes_after is not None:
             loop = asyncio.get_running_loop()
-            program.timers.append(loop.call_later(script.freezes_after, setattr, program, "frozen", True))
+            program.timers.append(loop.call_later(script.freezes_after, self._freeze, program))
         if script.exits_after is not None:
             self._later(program, script.exits_after, script.outcome)
+
+    def _freeze(self, program: _Program) -> None:
+        program.count(self._now())
+        program.frozen = True
 
     def _later(self, program: _Program, delay: float, outcome: Outcome) -> None:
         program.timers.append(asyncio.get_running_loop().call_later(delay, self._end, program, outcome))
@@ -230,6 +264,7 @@ class FakeEngine:
         if program.frozen and outcome != KILLED:
             program.held = outcome
             return
+        program.count(self._now())
         program.alive, program.frozen, program.outcome = False, False, outcome
         program.stray = program.script.leaves_behind
         for timer in program.timers:

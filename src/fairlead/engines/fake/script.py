@@ -28,6 +28,8 @@ class Script:
     """How it ends after SIGTERM."""
     leaves_behind: bool = False
     """Whether a child of it survives its end, until it is killed or cleared."""
+    cores: float = 0.0
+    """Of the processor, that it keeps busy while it lives and is not frozen."""
     log: str = ""
     """What it writes."""
     diagnosis: str = ""

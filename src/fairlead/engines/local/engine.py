@@ -25,13 +25,15 @@ from fairlead.aiokit.polling import wait_until
 from fairlead.core.layout import Layout
 from fairlead.core.printable import printable
 from fairlead.core.processes import Process
+from fairlead.core.readings import Key, Usage
 from fairlead.engines.about import About, End
 from fairlead.engines.base import LaunchOrder, Sighting
 from fairlead.engines.local.diagnosis import explain_tcp, explain_unix
 from fairlead.engines.local.folders import Folders
-from fairlead.engines.local.memory import Memory
+from fairlead.engines.local.members import Living
 from fairlead.engines.local.ports import DEFAULT_RANGE, PortBook, ephemeral_ports, outside
 from fairlead.engines.local.upkeep import Upkeep
+from fairlead.engines.local.usage import Usages
 from fairlead.errors import EngineError, FairleadError
 
 MARKER = "FAIRLEAD_RUN"
@@ -64,7 +66,7 @@ class LocalEngine:
         self._ports = PortBook(outside(ports, ephemeral_ports()), f"{layout.home}/local-last-port")
         self._upkeep = Upkeep(layout, self._folders)
         self._tending = False
-        self._memory = Memory()
+        self._usages = Usages(MARKER, self._living)
         self._launcher = Launcher(MARKER)
         self._leaders: dict[tuple[str, str], Leader] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -133,6 +135,7 @@ class LocalEngine:
             self._folders.mark_cleared(stack, instance, End(failed_start=failed_start, why=why))
             if leader := self._leaders.pop(key, None):
                 leader.close()
+            self._usages.drop(key)
         self._locks.pop(key, None)
 
     async def forget(self, stack: str) -> None:
@@ -168,7 +171,11 @@ class LocalEngine:
         leader = self._leaders.get((stack, instance))
         if leader is None or not leader.alive or leader.identity is None:
             return None
-        return await asyncio.to_thread(self._memory.held_by, leader.identity)
+        return await self._usages.memory((stack, instance))
+
+    async def usage(self) -> Mapping[Key, Usage]:
+        await self._adopt()
+        return await self._usages.read()
 
     async def tend(self) -> None:
         await self._adopt()
@@ -195,6 +202,7 @@ class LocalEngine:
 
     async def close(self) -> None:
         self._callbacks.clear()
+        self._usages.close()
         while self._leaders:
             self._leaders.popitem()[1].close()
 
@@ -261,6 +269,13 @@ class LocalEngine:
             user=self._user[:2] if self._user is not None else (os.getuid(), os.getgid()),
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
+
+    def _living(self) -> dict[Key, Living]:
+        return {
+            key: Living(leader.folder, leader.identity)
+            for key, leader in self._leaders.items()
+            if leader.alive and leader.identity is not None
+        }
 
     def _lock(self, key: tuple[str, str]) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())

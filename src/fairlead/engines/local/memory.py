@@ -1,79 +1,98 @@
 """How much memory the processes of an instance hold together.
 
-In: who leads its session. Out: bytes: of each process its proportional share (PSS: a page that n processes share counts
-1/n for each), or, of one that we may not look into, all that is resident. A member is who is in the shim's session or
-group, or comes from one who is. What left the session and lost its parent is not counted. Cost: 100 instances of two
-programs, one after the other, 50 ms, of which one scan of /proc a second serves all; a process of 500 MB 4 ms, because
-the kernel walks its page tables. Called from threads by the local engine.
+In: its processes (`members`). Out: bytes: of each its proportional share (PSS: a page that n processes share counts 1/n
+for each), or, of one that we may not look into, all that is resident. The kernel walks page tables for that: 0.1 ms for
+a small process, 4 for one of 500 MB, in a thread. So beside `measure`, which looks at once, there is `refresh`, called
+every second, which spends at most some 5 ms: those never looked at first, then those whose turn is longest overdue. A
+process has its turn every 10 s, and more often while it is younger than that. Used by `usage`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import threading
 import time
-from collections import defaultdict
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from fairlead.aiokit import strays
-from fairlead.aiokit.pidfd import Identity, Stat, boot_id, stat_of
+from fairlead.aiokit.pidfd import TICK, stat_of
+from fairlead.engines.local.members import Member, Size
 
-FRESH = 1.0
-"""Seconds that one scan of /proc serves."""
+EVERY = 10.0
+"""Seconds between two looks at a process that is not younger than that."""
+
+BUDGET = 0.005
+"""Seconds of processor time that a `refresh` may take, and the process that it looks at then."""
+
+LONGEST = 60.0
+"""Seconds in which everybody has a turn, even where that takes more than the budget."""
+
+STALE = 120.0
+"""Seconds after which what was seen is not known any more: the kernel has held up whoever looked."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Memory:
-    """Measures instances."""
+    """Measures processes."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._scanned_at = float("-inf")
-        self._members: dict[int, list[Stat]] = {}
+        self._working: asyncio.Future[None] | None = None
 
-    def held_by(self, shim: Identity) -> int | None:
-        """Bytes; None when nothing of it lives."""
-        if shim.boot != boot_id():
-            return None
-        # One that was started since the last scan is worth another.
-        members = self._scan(FRESH).get(shim.pid) or self._scan(0.0).get(shim.pid) or []
-        sizes = [size for stat in members if (size := _size(stat)) is not None]
-        return sum(sizes) if sizes else None
+    def refresh(self, members: Iterable[Member]) -> None:
+        """Measure in a thread whose turn it is; nothing while another one is at it."""
+        if self._working is not None:
+            if not self._working.done():
+                return
+            done, self._working = self._working, None
+            done.result()
+        now, cost, due = time.monotonic(), 0.0, []
+        for member in members:
+            cost += member.size.cost if member.size is not None else 0.0
+            if member.size is None or member.size.due <= now:
+                due.append(member)
+        if due:
+            due.sort(key=_turn)
+            budget = max(BUDGET, cost / LONGEST)
+            self._working = asyncio.get_running_loop().run_in_executor(None, _measure, due, budget)
 
-    def _scan(self, fresh: float) -> dict[int, list[Stat]]:
-        """Everybody of the machine by the session they belong to, or came from."""
-        with self._lock:
-            now = time.monotonic()
-            if now - self._scanned_at > fresh:
-                everyone = {stat.pid: stat for stat in strays.processes()}
-                members = defaultdict(list)
-                for stat in everyone.values():
-                    for leader in _leaders(stat, everyone):
-                        members[leader].append(stat)
-                self._members, self._scanned_at = dict(members), now
-            return self._members
+    async def measure(self, members: Collection[Member]) -> int | None:
+        """Bytes that they hold together now; None when none of them runs."""
+        await asyncio.to_thread(_measure, tuple(members), float("inf"))
+        return held_by(members)
 
 
-def _leaders(stat: Stat, everyone: dict[int, Stat]) -> set[int]:
-    """The sessions and groups of a process and of all that it comes from."""
-    found: set[int] = set()
-    seen: set[int] = set()
-    current: Stat | None = stat
-    while current is not None and current.pid not in seen:
-        seen.add(current.pid)
-        found |= {current.session, current.group}
-        current = everyone.get(current.parent)
-    return found
+def held_by(members: Iterable[Member]) -> int | None:
+    """Bytes that they held together when each was last looked at; None: unknown, or none of them runs."""
+    sizes = [member.size for member in members if member.size is not None]
+    held = [size.held for size in sizes if size.held is not None]
+    stale = bool(sizes) and min(size.at for size in sizes) < time.monotonic() - STALE
+    return sum(held) if held and not stale else None
 
 
-def _size(stat: Stat) -> int | None:
+def _turn(member: Member) -> float:
+    return member.size.due if member.size is not None else float("-inf")
+
+
+def _measure(members: Iterable[Member], budget: float) -> None:
+    begun = time.thread_time()
+    for member in members:
+        before = time.thread_time()
+        held = _size(member)
+        after, now = time.thread_time(), time.monotonic()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - member.start_time * TICK
+        member.size = Size(held, now, after - before, now + min(max(age, 1.0), EVERY))
+        if after - begun >= budget:
+            return
+
+
+def _size(member: Member) -> int | None:
     with suppress(OSError, ValueError, IndexError):
-        size = _proportional(stat.pid)
-        size = _resident(stat.pid) if size is None else size
+        size = _proportional(member.pid)
+        size = _resident(member.pid) if size is None else size
         # The number may be somebody else's by now.
-        now = stat_of(stat.pid)
-        if now is not None and now.start_time == stat.start_time:
+        now = stat_of(member.pid)
+        if now is not None and now.start_time == member.start_time and not now.gone:
             return size
     return None
 

@@ -298,6 +298,6 @@ class LoadBalancer(Part):
     """False, the default of an ALB: the Host header is normalised as an ALB does, lower case, the port cut on ports 80
     and 443 and appended on others."""
     access_log: bool = True
-    """Whether requests are logged."""
+    """Whether requests are logged, in the format of an ALB (`fairlead logs --access`); kept 14 days, 1 GB at most."""
     listeners: Annotated[tuple[Listener, ...], Holding(1, 50)] | None = None
     """Ports on which requests are taken. Default: 8080, HTTP, forwarding to the only service with a port."""

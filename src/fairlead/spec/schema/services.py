@@ -94,7 +94,7 @@ class Deploy(Part):
 
 
 class Resources(Part):
-    """What an instance is given: the base of the cpu and memory metrics."""
+    """What an instance reserves: 100 percent of the cpu and memory metrics."""
 
     cpu: Annotated[float, Number(0.01, 1024)] | None = None
     """Cores. Default: 1."""

@@ -1,0 +1,1 @@
+"""What is measured: names, series, percentiles, and how other programs read them."""
