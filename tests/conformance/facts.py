@@ -1,7 +1,7 @@
 """What the balancer is held to: one fact of an Application Load Balancer per test, marked with how far it holds.
 
 `fact` marks a test; importing the test modules fills the registry, from which `fidelity` writes the page. Sections
-are those of the sheet that the facts come from: A the load balancer, B its target groups.
+are those of the sheet that the facts come from: A the load balancer, B its target groups, C its access log and metrics.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-Fidelity = Literal["real", "approximated", "refused", "beyond"]
+Fidelity = Literal["real", "approximated", "refused", "absent", "beyond"]
 """`real`: as on an ALB. `approximated`: nearly, and `how` says what is different. `refused`: an ALB can do it, and here
-the file is refused. `beyond`: fairlead does more, and `how` says what, and what turns it off."""
+the file is refused. `absent`: an ALB tells it, and here nothing does; `how` says why, or what tells it instead.
+`beyond`: fairlead does more, and `how` says what, and what turns it off."""
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
@@ -42,7 +43,9 @@ def fact(section: str, text: str, fidelity: Fidelity, how: str = "", message: st
     def mark(test: Test) -> Test:
         name = test.__name__
         assert name.startswith(f"test_{section.lower()}_"), f"{name} does not begin with test_{section.lower()}_"
-        assert bool(how) == (fidelity in ("approximated", "beyond")), f"{name}: how is said of what is different"
+        assert bool(how) == (fidelity in ("approximated", "absent", "beyond")), (
+            f"{name}: how is said of what is different"
+        )
         assert message or fidelity != "refused", f"{name}: what does the message say?"
         FACTS.append(
             Fact(

@@ -30,6 +30,8 @@ TITLES = {
     "B5": "Health checks",
     "B6": "Fail-open",
     "B7": "Draining",
+    "C1": "The access log",
+    "C2": "Metrics",
 }
 """Of each section, in the order of the page."""
 
@@ -45,12 +47,15 @@ a fairlead.yaml, real connections from clients, and servers that keep every byte
 - **approximated**: nearly; the row says what is different.
 - **refused**: an ALB can do it, fairlead cannot: the file is refused, and the row quotes what the message says.
   Nothing is accepted in silence.
+- **absent**: an ALB tells it in its log or its metrics, fairlead does not; the row says why, or where to look instead.
 - **beyond**: fairlead does more than an ALB; the row says what, and what turns it off.
 
 What an ALB does comes from AWS's user guides and API models; where these are silent or disagree, fairlead chose one
 reading and keeps to it (a wildcard matches the whole text, a header that is too long is a 400). What no test can see
-from outside is not on this page: load balancer nodes in several zones, their names in DNS, quotas of an account, ARNs,
-metrics. Access logs are not there yet.
+from outside is not on this page: load balancer nodes in several zones, their names in DNS, quotas of an account, ARNs.
+Sections A and B are what requests see of it, C is what it tells of them: each line of the access log is read both by
+fairlead's reader and by a pattern that knows an ALB's fields only, and metrics are what `fairlead metrics` answers about
+traffic that the test sent itself.
 """
 
 BEYOND = """\
@@ -65,7 +70,7 @@ and the Host header, which apps get as the client sent it (`preserve_host: false
 
 def collect() -> list[Fact]:
     """Every fact of every test module here."""
-    for path in sorted(Path(__file__).parent.glob("test_[ab][0-9]_*.py")):
+    for path in sorted(Path(__file__).parent.glob("test_[abc][0-9]_*.py")):
         importlib.import_module(f"tests.conformance.{path.stem}")
     return [fact for section in TITLES for fact in FACTS if fact.section == section]
 
@@ -76,7 +81,7 @@ def page() -> str:
     counts = Counter(fact.fidelity for fact in facts)
     summary = (
         f"Of {len(facts)} facts {counts['real']} are real, {counts['approximated']} approximated, "
-        f"{counts['refused']} refused, and in {counts['beyond']} fairlead goes beyond.\n"
+        f"{counts['refused']} refused, {counts['absent']} absent, and in {counts['beyond']} fairlead goes beyond.\n"
     )
     beyond = "".join(f"- {fact.text}: {fact.how}.\n" for fact in facts if fact.fidelity == "beyond")
     sections = [_section(section, [fact for fact in facts if fact.section == section]) for section in TITLES]

@@ -81,6 +81,7 @@ class _World(RealWorld):
         return HaproxyNode(
             folder=folder or self.folder, binary_override=program, programs=self._programs, log_path=self.log, home=self.home,
             fd_limit=4096, cpus=2, certificates=self._certificates,
+            access_logs=lambda stack: f"{self.home}/stacks/{stack}/logs/access", shared_access_logs=f"{self.home}/logs/access",
         )  # fmt: skip
 
 
