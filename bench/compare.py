@@ -78,10 +78,10 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, str]:
     return middle, f"x{middle:.2f} ({min(by_sample):.2f}-{max(by_sample):.2f})"
 
 
-def wrk(name: str, url: str, seconds: float, *headers: str) -> Sample:
-    """One sample over kept connections. CannotMeasure: some requests were not answered with 2xx, so it is no fair
-    figure; `name` is whose it was."""
-    given = [word for header in headers for word in ("-H", header)]
+def wrk(name: str, url: str, seconds: float, *headers: str, script: str = "") -> Sample:
+    """One sample over kept connections; script: a file of Lua that says what is asked. CannotMeasure: some requests
+    were not answered with 2xx, so it is no fair figure; `name` is whose it was."""
+    given = [word for header in headers for word in ("-H", header)] + (["-s", script] if script else [])
     command = [program("wrk"), "--latency", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *given, url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import resource
 import shutil
 import socket
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 
 class CannotMeasure(Exception):
@@ -98,13 +100,35 @@ def answers(port: int) -> bool:
 
 def cpu_seconds(pids: Iterable[int]) -> float:
     """CPU time, user and system, that these processes have used so far; those that are gone count nothing."""
-    ticks = 0
-    for pid in pids:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
-            # After the name, which may hold anything, fields 14 and 15 are the times.
-            fields = stat.read().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(_seconds(f"/proc/{pid}/stat") for pid in pids)
+
+
+def loop_seconds(pid: int) -> float:
+    """CPU time that the first thread of a process has used so far: the event loop of a daemon."""
+    return _seconds(f"/proc/{pid}/task/{pid}/stat")
+
+
+def _seconds(path: str) -> float:
+    with contextlib.suppress(OSError), open(path) as stat:
+        # After the name, which may hold anything, fields 14 and 15 are the times.
+        fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of a process in MB: all that is resident, and with shared pages by share."""
+
+    rss: float
+    pss: float
+
+
+def memory_of(pid: int) -> Memory:
+    """What `pid` holds now. OSError: it is gone, or not ours to look into."""
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        sizes = {words[0]: int(words[1]) / 1000 for line in rollup if (words := line.split()) and words[-1] == "kB"}
+    return Memory(sizes["Rss:"], sizes["Pss:"])
 
 
 def children(pid: int) -> list[int]:
@@ -112,6 +136,17 @@ def children(pid: int) -> list[int]:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as listed:
         return [int(word) for word in listed.read().split()]
     return []
+
+
+def described() -> str:
+    """This machine in one line, and how busy it was before anything was measured."""
+    model = "an unknown processor"
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as opened:
+        models = (line.partition(":")[2].strip() for line in opened if line.startswith("model name"))
+        model = next(models, model)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores of {model}, {memory:.0f} GiB, {system}; load {os.getloadavg()[0]:.1f}"
 
 
 def note(text: str) -> None:

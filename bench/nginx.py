@@ -45,10 +45,11 @@ _FORWARD = """
 TUNED = f"""{_UPSTREAM}
   server {{{{
     listen 127.0.0.1:{{port}} backlog=4096;
+    access_log {{folder}}/access.log;
     location / {{{{ {_FORWARD} }}}}
   }}}}
 """
-"""Kept connections to the targets, HTTP/1.1, the headers an application needs, no log."""
+"""Kept connections to the targets, HTTP/1.1, the headers an application needs; and a log, since fairlead writes one."""
 
 BEGINNERS = """
   access_log {folder}/access.log;

@@ -3,7 +3,8 @@
 
 A rule asks for a host and a path of its own; every request is one that only the last rule takes. nginx has a `server`
 for each host with a `location` for its path, keeps connections to the targets, and adds the same headers. The targets
-are one nginx that listens at 1,000 addresses of loopback: fairlead routes to them (`targets:`) and checks them.
+are one nginx that listens at 1,000 addresses of loopback: fairlead routes to them (`targets:`) and checks them. Neither
+proxy writes a log.
 """
 
 from __future__ import annotations
@@ -78,10 +79,10 @@ def _measured(case: Case, targets: Sequence[str], base: str, rounds: int, second
         return wrk(proxy.name, f"http://127.0.0.1:{proxy.port}{path}x", length, f"Host: {host}")
 
     with (
-        balancing(f"{base}/f{ours}", file) as pids,
+        balancing(f"{base}/f{ours}", file) as balanced,
         nginx.running(nginx.ruled(conditions), f"{base}/n{theirs}", theirs, targets) as master,
     ):
-        compared = [Proxy("fairlead", ours, pids), Proxy("nginx", theirs, lambda: [master, *children(master)])]
+        compared = [Proxy("fairlead", ours, balanced.pids), Proxy("nginx", theirs, lambda: [master, *children(master)])]
         return compare(compared, sample, rounds, seconds, what)
 
 

@@ -3,6 +3,7 @@ with the same certificate (P-256), protocols and ciphers.
 
 Handshakes: `openssl s_time -new`, which never resumes a session: each connection makes one request and is closed.
 HTTP/1.1: wrk. HTTP/2: h2load, where it is installed. Both proxies must negotiate the same, or nothing is measured.
+Neither proxy writes a log.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ def measure(rounds: int, seconds: float) -> bool:
         ours, theirs = free_port(), free_port()
         certificates = [dict(zip(("file", "key"), files, strict=True))]
         listener = {"port": ours, "protocol": "HTTPS", "certificates": certificates, "default": {"forward": "web"}}
-        pids = everything.enter_context(balancing(f"{base}/f{ours}", a_file(targets, listener)))
+        balanced = everything.enter_context(balancing(f"{base}/f{ours}", a_file(targets, listener)))
         opponent = nginx.running(nginx.secured(*files), f"{base}/n{theirs}", theirs, targets)
         master = everything.enter_context(opponent)
         compared = [
-            Proxy("fairlead", ours, pids),
+            Proxy("fairlead", ours, balanced.pids),
             Proxy("nginx", theirs, lambda: [master, *children(master)]),
         ]
         agreed = _agreed(compared)
