@@ -123,7 +123,7 @@ async def test_explain_says_what_stands_out(town: Town) -> None:
     told = await town.daemons[-1].explain("shop", "web")
     assert told["answer"] == (
         "web has 2 of 2 healthy: of web-2: 20% of its requests fail, 0% of those of the other, its p95 is 900 ms, that "
-        "of the other 20 ms, it uses 140% of the cpu that it reserves. It takes 60 requests/s, 10% errors, p95 300 ms."
+        "of the other 20 ms, it uses 140% of the cpu that it reserves. It takes 60 requests/s, p95 300 ms."
     )
     assert told["figures"]["p95"] == 0.3
     first, second = told["instances"]
@@ -131,6 +131,14 @@ async def test_explain_says_what_stands_out(town: Town) -> None:
     assert not any("fail" in clause for clause in first["clauses"])
     assert "20% of its requests fail, 0% of those of the other" in second["clauses"]
     assert second["figures"]["cpu"] == 140.0
+
+
+async def test_a_service_that_fails_as_a_whole_is_told_once(town: Town) -> None:
+    meter = await a_metered(town)
+    meter.did = dict.fromkeys(("", "web-1", "web-2"), Figures(requests_per_second=18.0, error_rate=0.061))
+    told = await town.daemons[-1].explain("shop", "web")
+    assert told["answer"] == "web has 2 of 2 healthy: 6.1% of its requests fail. It takes 18 requests/s."
+    assert not any("fail" in clause for one in told["instances"] for clause in one["clauses"])
 
 
 async def test_explain_of_a_quiet_service_says_nothing_of_load(town: Town) -> None:

@@ -40,7 +40,11 @@ def test_errors_that_are_everywhere_are_nobodys() -> None:
 
 
 def test_who_has_nobody_beside_it_is_compared_with_nobody() -> None:
-    assert troubles(busy(0.3, 5.0), []) == ["30% of its requests fail"]
+    assert troubles(busy(0.3, 5.0), []) == []
+
+
+def test_errors_that_were_told_are_not_told_again() -> None:
+    assert told(busy(0.3), errors=False) == "30 requests/s, p95 20 ms"
 
 
 def test_slow_is_who_is_slower_than_the_others_and_noticeably_so() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import re
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,9 @@ from fairlead.metrics.prometheus import CONTENT_TYPE
 FACT = "metrics_listener"
 
 BACKLOG = 16
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::[0-9]*)?")
+"""A Host: name or address, and port. Browsers take more for a name (`a{b.test`), which nobody can allow."""
 
 PACE = 5.0
 """Seconds between two attempts to bind what could not be had at the daemon's start."""
@@ -67,7 +71,7 @@ class Exposition:
                 f"metrics are not answered on {address}",
                 "other machines reach it, and whoever asks is not asked who they are",
                 "Use 127.0.0.1, and let another machine in through a service of the load balancer with "
-                f"`targets: ['127.0.0.1:{port}']`: docs/observability/README.md",
+                f"`targets: ['127.0.0.1:{port}']`, as docs/observability/README.md shows.",
             )
         wanted = json.dumps({"address": address, "port": port, "hosts": list(hosts)})
         if self.url is not None and self._facts.fact(FACT) == wanted:
@@ -135,12 +139,18 @@ class Exposition:
             await serving.stop()
 
     async def _answer(self, request: Request) -> Response:
-        name = (request.url.hostname or "").lower()
-        if not (_is_address(name) or name == "localhost" or name in self._hosts):
-            said = f"{name!r} is not a name that metrics are asked by here; see `fairlead metrics --help`, --host\n"
-            return PlainTextResponse(said, 403)
+        # As sent: of a Host that it cannot read Starlette makes the address that was asked.
+        for said in request.headers.getlist("host"):
+            if not self._is_ours(said):
+                why = f"{said!r} is not a name that metrics are asked by here; see `fairlead metrics --help`, --host\n"
+                return PlainTextResponse(why, 403)
         # Apart: it takes tens of milliseconds, the first time more.
         return Response(await asyncio.to_thread(self._text), media_type=CONTENT_TYPE)
+
+    def _is_ours(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        name = match[1].lower() if match else ""
+        return _is_address(name.strip("[]")) or name == "localhost" or name in self._hosts
 
 
 def _is_address(name: str) -> bool:

@@ -82,7 +82,7 @@ def refuse_nonsense(access: bool, asked: Asked, of_others: Mapping[str, object])
         if asked.only_of_requests:
             name = asked.only_of_requests[0]
             what = f"{name} says nothing about what programs print"
-            raise UsageError(what, "it is about requests", f"fairlead logs --access {name} ...")
+            raise UsageError(what, "it is about requests", f"Add --access: `fairlead logs --access {name}`.")
         return False
     if given:
         raise UsageError(

@@ -58,7 +58,9 @@ def answer(scene: Scene) -> str:
 def _performance(scene: Scene) -> str:
     """What it has to do, and how well it does it, while anybody asks anything of it."""
     figures = scene.did()
-    return " " + sentence(f"It takes {told(figures)}") if figures.requests_per_second else ""
+    if not figures.requests_per_second:
+        return ""
+    return " " + sentence(f"It takes {told(figures, errors=not failing(figures))}")
 
 
 def _verdict(wanted: StackRecord) -> str:

@@ -27,12 +27,13 @@ NEARLY_ALL = 90.0
 """Percent of what is reserved."""
 
 
-def told(figures: Figures) -> str:
-    """`34 requests/s, 0.8% errors, p95 38 ms, cpu 40%, memory 12%`; what is not known is left out."""
+def told(figures: Figures, *, errors: bool = True) -> str:
+    """`34 requests/s, 0.8% errors, p95 38 ms, cpu 40%, memory 12%`; what is not known is left out. errors: False where
+    they were told already."""
     said = []
     if figures.requests_per_second is not None:
         said.append(f"{_number(figures.requests_per_second)} requests/s")
-    if figures.error_rate is not None:
+    if errors and figures.error_rate is not None:
         said.append(f"{_share(figures.error_rate)} errors")
     if figures.p95 is not None:
         said.append(f"p95 {_time(figures.p95)}")
@@ -58,8 +59,8 @@ def troubles(mine: Figures, others: Sequence[Figures]) -> list[str]:
     total = sum(weight for _, weight in rates)
     usual = sum(rate * weight for rate, weight in rates) / total if total else None
     said = failing(mine)
-    if said and (usual is None or (mine.error_rate or 0.0) - usual >= MARGIN):
-        clauses.append(said + (f", {_share(usual)} of those of {_beside(others)}" if usual is not None else ""))
+    if said and usual is not None and (mine.error_rate or 0.0) - usual >= MARGIN:
+        clauses.append(f"{said}, {_share(usual)} of those of {_beside(others)}")
     p95s = sorted(one.p95 for one in others if one.p95 is not None)
     if mine.p95 is not None and p95s:
         middle = p95s[len(p95s) // 2]
