@@ -359,3 +359,23 @@ def test_a_home_that_was_moved_under_its_daemon_is_named_with_both_places(
     finally:
         os.rename(moved, home.home)
     assert connection.reach(home, start=True) is not None
+
+
+def test_the_lock_of_another_home_is_not_ours_though_it_has_the_same_number(
+    home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another file system; and some show another device in /proc/locks than stat does."""
+    hold = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    monkeypatch.setattr("os.makedev", lambda major, minor: -1)
+    for where, is_ours in ((home.home, True), ("/elsewhere", False)):
+        environment = {"FAIRLEAD_HOME": where, "PATH": os.environ["PATH"]}
+        with subprocess.Popen(
+            [sys.executable, "-c", hold, home.lock, "fairlead"],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as holder:  # fmt: skip
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            assert lock_holder(home.lock) == (holder.pid if is_ours else None)
+            holder.communicate(b"\n", timeout=10)

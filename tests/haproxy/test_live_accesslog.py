@@ -27,7 +27,7 @@ from fairlead.haproxy.accessline import group_arn, id_of
 from fairlead.haproxy.servers import Member
 from tests.conformance.http2 import Http2Client, http2_context
 from tests.haproxy.apps import free_port
-from tests.haproxy.builders import a_group, a_routing, a_rule
+from tests.haproxy.builders import a_check, a_group, a_routing, a_rule
 from tests.haproxy.configurations import certificate
 from tests.haproxy.ground import PATIENCE, Client, Mirror, serving, wire
 from tests.haproxy.test_live_relay import Connection
@@ -160,7 +160,11 @@ def routings_of(ports: dict[str, int]) -> list[Routing]:
         a_routing(
             stack="multi", attributes=quick,
             listeners=(Listener(port=ports["multi"], default=None, rules=(*rules, a_rule("unix", hosts=("named.test",)))),),
-            groups=tuple(a_group(name=name) for name in ("gone", "closing", "silent", "unix", "empty")),
+            # Unasked, so that a target is still there when it has been tried in vain.
+            groups=tuple(
+                a_group(name=name, health_check=a_check(enabled=False))
+                for name in ("gone", "closing", "silent", "unix", "empty")
+            ),
         ),
         *(
             a_routing(
@@ -353,6 +357,17 @@ def test_https_tells_its_cipher_and_the_name_that_was_asked_for(house: House) ->
     told(found, {"type": "https", "protocol": "TLSv1.3", "domain": "localhost"})
     assert re.fullmatch("[A-Z0-9_-]{8,}", found["cipher"])
     assert found["request"] == f"GET https://test:{house.ports['https']}/ HTTP/1.1"
+
+
+def test_a_name_that_is_none_does_not_break_the_line_of_a_handshake(house: House) -> None:
+    name = 'a"\\]\nhttp \x1b[31m'
+    with (
+        socket.create_connection(("127.0.0.1", house.ports["https"]), PATIENCE) as plain,
+        trusting().wrap_socket(plain, server_hostname=name) as client,
+    ):
+        client.sendall(wire())
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        told(house.line(), {"type": "https", "domain": "a%22%5C%5D%0Ahttp%20%1B%5B31m", "status": "200"})
 
 
 def test_http2(house: House) -> None:

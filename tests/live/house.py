@@ -88,11 +88,11 @@ class House:
         return found
 
     def instances(self, stack: str) -> list[dict[str, Any]]:
-        """Of the stack's first service; [] when it is not up."""
+        """Of the stack's first service, but for their figures, which are others every second; [] when it is not up."""
         for found in self.status()["stacks"]:
             if found["name"] == stack:
-                instances: list[dict[str, Any]] = found["services"][0]["instances"]
-                return instances
+                instances = found["services"][0]["instances"]
+                return [{key: value for key, value in one.items() if key != "figures"} for one in instances]
         return []
 
     def healthy(self, stack: str) -> list[dict[str, Any]]:

@@ -50,9 +50,16 @@ def lock_holder(lock: str) -> int | None:
         if int(inode) != status.st_ino:
             continue
         # Some file systems (btrfs, overlays) show another device here than stat does.
-        if os.makedev(int(major, 16), int(minor, 16)) == status.st_dev or b"fairlead" in _read(pid, "cmdline"):
+        if os.makedev(int(major, 16), int(minor, 16)) == status.st_dev or _may_hold(pid, lock):
             return pid
     return None
+
+
+def _may_hold(pid: int, lock: str) -> bool:
+    """Whether it is a daemon, and none of another home, whose lock may have the same number on another file system."""
+    homes = [entry for entry in _read(pid, "environ").split(b"\0") if entry.startswith(b"FAIRLEAD_HOME=")]
+    ours = b"FAIRLEAD_HOME=" + os.fsencode(os.path.dirname(lock))
+    return b"fairlead" in _read(pid, "cmdline") and (not homes or ours in homes)
 
 
 def processes_of(home: str) -> list[Process]:
