@@ -7,11 +7,12 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 
 from fairlead.aiokit.polling import wait_until
+from fairlead.api import strangers
 from fairlead.api.client import Client
 from fairlead.api.exposition import FACT
 from fairlead.errors import FairleadError, PortInUse, UsageError
@@ -92,12 +93,72 @@ async def test_a_name_that_nobody_allowed_is_no_way_in() -> None:
                 "[::1]:9",
                 "10.0.0.7",
                 "localhost:1",
+                "a{b.example",
+                "127.0.0.1@evil.example",
+                "[evil.example",
+                "",
             )
         }
         assert found == {
             "evil.example": 403, "metrics.example.com": 200, "METRICS.example.com:443": 200, "[::1]:9": 200,
             "10.0.0.7": 200, "localhost:1": 200,
+            # Browsers have names that Starlette cannot read.
+            "a{b.example": 403, "127.0.0.1@evil.example": 403, "[evil.example": 403, "": 403,
         }  # fmt: skip
+
+
+async def test_of_two_hosts_neither_may_be_a_stranger() -> None:
+    async with a_daemon() as daemon:
+        port = a_free_port()
+        await put(daemon, port)
+        answer = await asyncio.to_thread(
+            said_to, port, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n"
+        )
+        assert answer.startswith(b"HTTP/1.1 403 ")
+
+
+def said_to(port: int, said: bytes) -> bytes:
+    """All that is answered until the connection ends; b"": it was ended without an answer."""
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+        found = b""
+        with suppress(ConnectionError):
+            connection.sendall(said)
+            while more := connection.recv(65536):
+                found += more
+        return found
+
+
+async def test_a_connection_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.api.strangers.LIFE", 0.1)
+    async with a_daemon() as daemon:
+        port = a_free_port()
+        await put(daemon, port)
+        assert await asyncio.to_thread(said_to, port, b"") == b""
+        assert await asyncio.to_thread(said_to, port, b"GET /metrics HTTP/1.1\r\nX:") == b""
+
+
+async def test_a_head_without_an_end_is_not_kept() -> None:
+    async with a_daemon() as daemon:
+        port = a_free_port()
+        await put(daemon, port)
+        head = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + b"a" * strangers.MOST_BYTES
+        assert await asyncio.to_thread(said_to, port, head) == b""
+
+
+async def test_of_many_connections_the_oldest_ends_and_others_are_answered() -> None:
+    async with a_daemon() as daemon:
+        port = a_free_port()
+        await put(daemon, port)
+        with ExitStack() as held:
+            first, *others = [
+                held.enter_context(closing(socket.create_connection(("127.0.0.1", port), timeout=10)))
+                for _ in range(strangers.MOST_OPEN)
+            ]
+            assert (await asyncio.to_thread(fetch, port, "localhost"))[0] == 200
+            with suppress(ConnectionError):
+                assert await asyncio.to_thread(first.recv, 1) == b""
+            others[-1].sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await asyncio.to_thread(others[-1].recv, 65536)).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_an_address_that_others_reach_is_refused() -> None:

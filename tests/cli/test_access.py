@@ -137,6 +137,12 @@ def test_what_is_no_request_is_passed_over(fairlead: Fairlead, home: Layout) -> 
         assert out.count("shop.test") == out.count("\n") == 1 + (form == ("--raw",))
 
 
+def test_a_line_that_was_cut_off_before_its_request_is_passed_over(fairlead: Fairlead, home: Layout) -> None:
+    whole = a_line(1)
+    log(home, whole[: whole.index(b'"')], whole[: whole.index(b'"') + 5], a_line(2))
+    assert paths(fairlead("logs", "--access", "--path", "*", "--method", "GET").out) == ["2"]
+
+
 def test_raw_is_what_was_written_and_json_has_names(fairlead: Fairlead, home: Layout) -> None:
     log(home, *MANY)
     assert fairlead("logs", "--access", "--raw").out == "".join(line.decode() + "\n" for line in MANY)

@@ -138,6 +138,12 @@ def test_a_pattern_matches_what_a_glob_does(pattern: str, text: str) -> None:
     assert matches(pattern, text, case=True) is fnmatch.fnmatchcase(text, pattern)
 
 
+@pytest.mark.timeout(10)
+def test_many_wildcards_do_not_take_for_ever() -> None:
+    assert not matches("/" + "*a" * 20 + "*b", "/" + "a" * 5000)
+    assert matches("/" + "*a" * 20 + "*b", "/" + "a" * 5000 + "b")
+
+
 @given(text=TEXT)
 def test_a_text_whose_wildcards_are_escaped_matches_itself_alone(text: str) -> None:
     pattern = "".join(f"\\{one}" if one in "*?" else one for one in text if one != "\\")

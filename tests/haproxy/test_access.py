@@ -7,6 +7,7 @@ import errno
 import gzip
 import logging
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -416,6 +417,46 @@ def test_a_log_that_cannot_be_opened_is_left_out(ours: AccessLogs, monkeypatch: 
 
     monkeypatch.setattr(access_logs.os, "open", refuse)
     assert opened(ours, 1, a_routing(8080)) == {}
+
+
+async def test_a_log_that_found_a_full_disk_is_begun_by_the_next_generation_when_there_is_room(
+    ours: AccessLogs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: str, flags: int, mode: int = 0) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    with monkeypatch.context() as full:
+        full.setattr(access_logs.os, "open", refuse)
+        assert opened(ours, 1, a_routing(8080)) == {}
+        full.setattr(access_logs, "_has_room", lambda path: False)
+        await ours.tend()
+        assert not ours.is_long(1)
+    assert "requests are not logged in" in caplog.text
+    await ours.tend()
+    assert ours.is_long(1)
+    shut(opened(ours, 2, a_routing(8080)))
+    await ours.tend()
+    assert not ours.is_long(2)
+
+
+@pytest.mark.parametrize("whose", ["this daemon", "an earlier one"])
+async def test_a_file_that_somebody_removes_is_followed_by_the_next_generations(
+    tmp_path: Path, ours: AccessLogs, whose: str
+) -> None:
+    shut(opened(ours, 1, a_routing(8080)))
+    now = ours
+    if whose == "an earlier one":
+        now = AccessLogs(lambda stack: f"{tmp_path}/stacks/{stack}/logs/access", f"{tmp_path}/logs/access", SMALL)
+        now.resume({1}, 1)
+    await now.tend()
+    assert not now.is_long(1)
+    shutil.rmtree(tmp_path / "stacks/shop/logs")
+    await now.tend()
+    assert now.is_long(1)
+    shut(opened(now, 2, a_routing(8080)))
+    await now.tend()
+    assert not now.is_long(2)
+    now.close()
 
 
 def test_without_folders_there_is_no_log() -> None:

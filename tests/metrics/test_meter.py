@@ -342,6 +342,26 @@ class TestTheFile:
         assert rows.execute("SELECT count(*) FROM seconds").fetchone()[0] >= EVERY
         rows.close()
 
+    async def test_that_somebody_puts_another_in_the_place_of_is_that_one_from_then_on(self, path: str) -> None:
+        town = Town()
+        key = town.target("web-1")
+        async with a_meter(path) as meter:
+            meter.take(town.sample())
+            await passes(meter, town, EVERY + 2, lambda: town.serves(key, 2))
+            Path(f"{path}.other").write_bytes(b"this is not a database" * 100)
+            os.replace(f"{path}.other", path)
+            await passes(meter, town, EVERY, lambda: town.serves(key, 2))
+            assert Path(f"{path}.damaged").read_bytes().startswith(b"this is not")
+            for end in ("", "-wal", "-shm"):
+                os.unlink(path + end)
+            os.mkdir(path)
+            await passes(meter, town, EVERY, lambda: town.serves(key, 2))
+            os.rmdir(path)
+            await passes(meter, town, EVERY, lambda: town.serves(key, 2))
+        rows = sqlite3.connect(path)
+        assert rows.execute("SELECT count(*) FROM seconds").fetchone()[0] >= 2 * EVERY
+        rows.close()
+
     async def test_that_cannot_be_made_stops_nothing(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         town = Town()
         key = town.target("web-1")

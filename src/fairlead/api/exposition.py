@@ -24,6 +24,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from fairlead.api.serving import Serving
+from fairlead.api.strangers import Stranger
 from fairlead.errors import BalancerError, FairleadError, PortInUse, UsageError
 from fairlead.metrics.prometheus import CONTENT_TYPE
 
@@ -33,6 +34,8 @@ BACKLOG = 16
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::[0-9]*)?")
 """A Host: name or address, and port. Browsers take more for a name (`a{b.test`), which nobody can allow."""
+
+_ONCE = {"Connection": "close"}
 
 PACE = 5.0
 """Seconds between two attempts to bind what could not be had at the daemon's start."""
@@ -118,7 +121,8 @@ class Exposition:
 
     async def _open(self, address: str, port: int, hosts: tuple[str, ...]) -> str:
         listening = _bound(address, port)
-        serving = Serving(Starlette(routes=[Route("/metrics", self._answer, methods=["GET"])]), "metrics listener")
+        app = Starlette(routes=[Route("/metrics", self._answer, methods=["GET"])])
+        serving = Serving(app, "metrics listener", Stranger)
         try:
             await serving.start(listening)
         except BaseException:
@@ -143,9 +147,10 @@ class Exposition:
         for said in request.headers.getlist("host"):
             if not self._is_ours(said):
                 why = f"{said!r} is not a name that metrics are asked by here; see `fairlead metrics --help`, --host\n"
-                return PlainTextResponse(why, 403)
+                return PlainTextResponse(why, 403, _ONCE)
         # Apart: it takes tens of milliseconds, the first time more.
-        return Response(await asyncio.to_thread(self._text), media_type=CONTENT_TYPE)
+        text = await asyncio.to_thread(self._text)
+        return Response(text, media_type=CONTENT_TYPE, headers=_ONCE)
 
     def _is_ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host)

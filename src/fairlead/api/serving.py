@@ -25,14 +25,14 @@ GRACE = 2
 
 
 class Serving:
-    """One application on one socket. name: what it is, for errors."""
+    """One application on one socket. name: what it is, for errors; protocol: how a connection is treated."""
 
-    def __init__(self, app: Starlette, name: str) -> None:
+    def __init__(self, app: Starlette, name: str, protocol: type[asyncio.Protocol] | None = None) -> None:
         self._name = name
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol or "httptools",
                 ws="none",
                 lifespan="off",
                 log_config=None,

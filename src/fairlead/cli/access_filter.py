@@ -81,7 +81,10 @@ class Wanted:
 
     def _may_ask(self, line: bytes) -> bool:
         """Whether the first quoted field can be meant; where it holds an escape, nobody knows yet."""
-        asked = line.split(b'"', 2)[1]
+        quoted = line.split(b'"', 2)
+        if len(quoted) < 3:
+            return False  # cut off: what a HAProxy that died on a full disk wrote last
+        asked = quoted[1]
         method, _, rest = asked.partition(b" ")
         if b"\\" in asked:
             return True

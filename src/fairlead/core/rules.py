@@ -57,8 +57,16 @@ def matches(pattern: str, text: str, *, case: bool = False, escapes: bool = Fals
 def expression(pattern: str, *, case: bool = False, escapes: bool = False) -> re.Pattern[str]:
     """The same as a regular expression, of a whole text, for who asks often."""
     tokens = re.findall(r"\\[*?]|.", pattern, re.DOTALL) if escapes else list(pattern)
-    parts = ({"*": ".*", "?": "."}.get(one) or re.escape(one[-1]) for one in tokens)
-    return re.compile("".join((*parts, r"\Z")), re.DOTALL | (0 if case else re.IGNORECASE | re.ASCII))
+    runs = [""]
+    for one in tokens:
+        if one == "*":
+            runs.append("")
+        else:
+            runs[-1] += "." if one == "?" else re.escape(one[-1])
+    first, *others = runs
+    # What stands between two * is where it comes first, and nowhere else: other places would be tried for ever.
+    between, last = "".join(f"(?>.*?{one})" for one in others[:-1]), "".join(f".*{one}" for one in others[-1:])
+    return re.compile(f"{first}{between}{last}\\Z", re.DOTALL | (0 if case else re.IGNORECASE | re.ASCII))
 
 
 def _any(patterns: Sequence[str], texts: Sequence[str], *, case: bool = False) -> bool:

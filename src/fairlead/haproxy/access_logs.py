@@ -22,7 +22,7 @@ from functools import partial
 from fairlead.core.accesslog import file_name, generation_of, segment_of
 from fairlead.core.traffic import Routing
 from fairlead.haproxy.access import Log, logs, variable
-from fairlead.haproxy.sealing import Findings, Limits, Stopped, look
+from fairlead.haproxy.sealing import BLOCK, FULL, Findings, Limits, Stopped, look
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class AccessLogs:
         """The generations that may write: from before their start until they are gone."""
         self._newest: int | None = None
         """The last that was begun; None: nobody knows yet who lives."""
+        self._files: dict[int, set[str]] = {}
+        """What those that live write to, or would if there had been room."""
         self._endless: set[int] = set()
         self._in_trouble: dict[str, str] = {}
         self._thread: ThreadPoolExecutor | None = None
@@ -58,6 +60,7 @@ class AccessLogs:
     def end(self, generation: int) -> None:
         """It is gone, and writes no more."""
         self._living.discard(generation)
+        self._files.pop(generation, None)
 
     def open(self, generation: int, routings: Iterable[Routing]) -> dict[str, int]:
         """A descriptor for each log that the generation is to write, by the variable that says its number. One that
@@ -65,9 +68,16 @@ class AccessLogs:
         found = {}
         for name in logs(routings):
             folder = self._folder(name)
-            if folder:
-                with suppress(OSError):
-                    found[variable(name)] = _opened(folder, generation)
+            if not folder:
+                continue
+            try:
+                found[variable(name)] = _opened(folder, generation)
+            except OSError as problem:
+                reason = problem.strerror or str(problem)
+                log.warning("requests are not logged in %s: %s", folder, reason)
+                if problem.errno not in FULL:
+                    continue
+            self._files.setdefault(generation, set()).add(f"{folder}/{file_name(generation)}")
         return found
 
     def generations(self) -> set[int]:
@@ -75,7 +85,7 @@ class AccessLogs:
         return {found for folder in self._folders() for name in _names(folder) if (found := _whose(name)) is not None}
 
     def is_long(self, generation: int) -> bool:
-        """Whether its file can be shortened only by another generation's taking over."""
+        """Whether only another generation's taking over helps: its file cannot be shortened, or is no longer there."""
         return generation in self._endless
 
     async def tend(self) -> None:
@@ -116,7 +126,17 @@ class AccessLogs:
                 continue
             self._tell(folder, _complaint(folder, found))
             endless |= found.endless
-        return endless
+        return endless | self._without_file(max(living, default=0))
+
+    def _without_file(self, generation: int) -> set[int]:
+        """The generation, if it writes into a file that somebody removed, where nobody reads it and nothing bounds it,
+        or into none because the disk was full when it began."""
+        if generation not in self._files:
+            # An earlier daemon opened them.
+            paths = {f"{folder}/{file_name(generation)}" for folder in self._folders()}
+            self._files.setdefault(generation, {path for path in paths if os.path.exists(path)})
+        lost = [path for path in self._files[generation] if not os.path.exists(path)]
+        return {generation} if any(_has_room(path) for path in lost) else set()
 
     def _tell(self, folder: str, complaint: str) -> None:
         if complaint and self._in_trouble.get(folder) != complaint:
@@ -137,6 +157,15 @@ class AccessLogs:
 
 def _complaint(folder: str, found: Findings) -> str:
     return f"the disk is full: lines of the access log in {folder} went unread" if found.dropped else ""
+
+
+def _has_room(path: str) -> bool:
+    """Whether a file may be made there again."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    found = os.statvfs(path)
+    # Some file systems do not count inodes.
+    return found.f_bavail * found.f_frsize > BLOCK and (found.f_favail > 0 or found.f_files == 0)
 
 
 def _opened(folder: str, generation: int) -> int:

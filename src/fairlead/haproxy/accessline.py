@@ -40,6 +40,9 @@ TEXT = "rtrim(-)"
 TARGET = "%[var(txn.target,-)]%{-M}sp"
 """Fields 5 and 26; the port of a Unix socket is 0, and without a target there is none."""
 
+SNI = '"%[ssl_fc_sni,url_enc]"'
+"""Field 19: HAProxy takes any bytes for a name, line ends too. A name that is one is the same encoded."""
+
 _REFUSED = "!{ var(txn.sent) -m found }"
 """By a rule of the frontend: nothing was sent on."""
 
@@ -170,7 +173,7 @@ def _line(endpoint: Endpoint, parts: Sequence[Part], single: str | None) -> str:
         "%sslc %sslv" if secure else "- -",
         "%[var(txn.arn)]" if single is None else f"%[var(txn.arn,{group_arn(single)})]",
         f'"%ID%{{-M,+E}}[{TRACED}]"',
-        '"%{+E}[ssl_fc_sni]" "-"' if secure else '"-" "-"',
+        f'{SNI} "-"' if secure else '"-" "-"',
         "%[var(txn.rule),field(1,/)]" if single is None else "%[var(txn.rule,0)]",
         _time("var(txn.sent),div(1000000)", "var(txn.sent)"),
         '"%[var(txn.action,forward)]"',
@@ -197,7 +200,7 @@ def _unread(endpoint: Endpoint, parts: Sequence[Part]) -> str:
         f'"- {scheme}://-:{endpoint[1]}- -" "-"',
         "%sslc %sslv" if secure else "- -",
         '- "-"',
-        '"%{+E}[ssl_fc_sni]" "-"' if secure else '"-" "-"',
+        f'{SNI} "-"' if secure else '"-" "-"',
         "-",
         _time("date", "date(0,us)"),
         '"-" "-" "-" "-" "-" "-" "-" %[var(sess.tid)] "-" "-" "-" "-" 0 %tsc',

@@ -13,7 +13,8 @@ fewer steps the shorter the time was. Being tracked counts, so nothing else has 
 reads less often than that misses counts, and an entry that is back has begun anew.
 
 The tables are those of a `peers` section that has no peers: HAProxy empties the table of a proxy the moment it is told
-to stop, with all that nobody has read yet, and leaves these alone.
+to stop, with all that nobody has read yet, and leaves these alone. They must never stand in a proxy that is `disabled`:
+HAProxy 2.8 makes no memory pool for such a table, says nothing of it, and dies of the first request that it tracks.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ class History:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._file = (0, 0)
         self._ids: dict[Entity, int] = {}
         """Of those that were written of late."""
         self._columns: dict[int, Columns] = {}
@@ -91,10 +92,12 @@ class History:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
         try:
-            return cls._opened(connection)
+            history = cls._opened(connection)
         except BaseException:
             connection.close()
             raise
+        history._file = _file_at(path)
+        return history
 
     @classmethod
     def _opened(cls, connection: sqlite3.Connection) -> History:
@@ -110,6 +113,10 @@ class History:
         history = cls(connection)
         history._load()
         return history
+
+    def is_at(self, path: str) -> bool:
+        """Whether the file is there still; otherwise what is written goes with it."""
+        return self._file == _file_at(path)
 
     def close(self) -> None:
         """Let go of the file. A second call does nothing."""
@@ -293,6 +300,15 @@ class History:
             targets += bool(entity.target)
             found[id] = entity
         return found
+
+
+def _file_at(path: str) -> tuple[int, int]:
+    """Which one stands there; none is one, too."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _forget(db: sqlite3.Connection, now: int) -> None:

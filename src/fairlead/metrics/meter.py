@@ -180,9 +180,13 @@ class Meter:
         """Have it done in the thread; None: the file cannot be used."""
 
         def turn() -> Answer:
-            if self._history is not None and not os.path.exists(self._path):
-                self._history.close()  # somebody removed it: what is written now would go with it
+            if self._history is not None and not self._history.is_at(self._path):
+                # Somebody removed it, or put another in its place, whose log this one's is not.
+                self._history.close()
                 self._history = None
+                for end in ("-wal", "-shm"):
+                    with contextlib.suppress(OSError):
+                        os.unlink(self._path + end)
             if self._history is None:
                 self._history = _open(self._path)
             try:

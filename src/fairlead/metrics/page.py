@@ -111,7 +111,7 @@ Labels are `stack`, `service`, `zone` and `target`, as far as they apply. A fami
 which there is the metric, so that nothing counts twice: a service is `sum by (stack, service) (...)`, a zone
 `sum by (stack, service, zone) (...)`. Where the coarser level is more or less than that sum, it is a family of its own
 with the level in its name: `fairlead_service_requests_total` counts each request once, `fairlead_requests_total` at
-each target that it was sent to.
+each target that it was sent to. (What a target did between the last look at it and its end is in the service's alone.)
 
 Counts are totals since the daemon started: take `rate` or `increase`. What is not known is absent. Response times are
 a histogram (`_bucket`, `_count`, `_sum`; `le` from 0.001 to 10 seconds), from which `histogram_quantile` estimates
