@@ -14,7 +14,7 @@ import time
 from dataclasses import replace
 
 from bench.fairlead import Fairlead, a_home
-from bench.machine import CannotMeasure, Memory, cpu_seconds, free_port, memory_of, note
+from bench.machine import CannotMeasure, Memory, cpu_seconds, free_port, memory_of, note, wait_until
 from bench.ups import EXAMPLE
 
 IDLE = 20.0
@@ -96,6 +96,12 @@ def _commands(fairlead: Fairlead) -> dict[str, list[float]]:
         "fairlead metrics --json": [program, "metrics", "--json"],
     }
     times: dict[str, list[float]] = {name: [] for name in asked}
+
+    def measured() -> bool:
+        words = asked["fairlead metrics web"]
+        return subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+    wait_until(measured, "something is measured")
     # In turn, so that what the machine does besides falls on all of them.
     for _ in range(15):
         for name, words in asked.items():
