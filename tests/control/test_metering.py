@@ -45,8 +45,9 @@ async def test_an_ill_instance_is_handed_over_as_unhealthy(town: Town) -> None:
     town.ill.add("web-1")
 
     def is_told() -> bool:
-        found = {one.id: one.health for one in meter.samples[-1].services[0].instances}
-        return found["web-1"] == "unhealthy" and found["web-2"] == "healthy"
+        last = meter.samples[-1:]
+        found = {one.id: one.health for sample in last for one in sample.services[0].instances}
+        return found == {"web-1": "unhealthy", "web-2": "healthy"}
 
     await town.until("the sample", is_told)
 
@@ -78,7 +79,7 @@ async def test_what_does_not_answer_is_unknown_and_the_rest_is_measured(
         raise BalancerError("HAProxy does not answer", "it is silent")
 
     monkeypatch.setattr(town.balancer, "measure", fails)
-    await town.until("an unknown", lambda: meter.samples[-1].balancer is None)
+    await town.until("an unknown", lambda: bool(meter.samples) and meter.samples[-1].balancer is None)
     assert meter.samples[-1].usage
     monkeypatch.setattr(town.engine, "usage", fails)
     await town.until("another", lambda: not meter.samples[-1].usage)
