@@ -114,11 +114,16 @@ class Log:
         return text[: text.rfind(b"\n") + 1].decode("latin-1").splitlines()
 
     def of(self, client: Client, count: int = 1) -> list[Line]:
-        """The lines of a connection, which tells itself by its port: as soon as they are there, so many and no more."""
+        """The lines of a connection, which tells itself by both its ports (the kernel gives one of them to connections
+        to several listeners): as soon as they are there, so many and no more."""
         host, port = client.socket.getsockname()[:2]
+        try:
+            listener = f":{client.socket.getpeername()[1]}"
+        except OSError:
+            listener = ""  # reset, and nobody knows any more
 
         def there() -> list[str]:
-            mine = [line for line in self.all() if f" {host}:{port} " in line]
+            mine = [line for line in self.all() if f" {host}:{port} " in line and listener in line.split('"')[1]]
             return mine if len(mine) >= count else []
 
         found = self._up.rehearsal.until(there, f"{count} lines of {host}:{port}")
