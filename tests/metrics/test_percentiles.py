@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.core import latency
+from fairlead.core.latency import average, percentiles
 from fairlead.metrics.catalogue import PERCENTILES
-from fairlead.metrics.summary import average, percentiles
 
 DISTRIBUTIONS: Mapping[str, Callable[[random.Random], float]] = {
     "uniform": lambda dice: dice.uniform(0.001, 0.5),

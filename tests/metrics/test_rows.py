@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairlead.core.latency import merged as histogram
 from fairlead.metrics.catalogue import METRICS, Level
 from fairlead.metrics.columns import COUNTS, LEVELS, OWN, TODAY, Columns
-from fairlead.metrics.rows import NAN, Row, decode, encode, histogram, merged, second
+from fairlead.metrics.rows import NAN, Row, decode, encode, merged, second
 
 KINDS: tuple[Level, ...] = get_args(Level)
 WHATEVER = st.one_of(st.just(NAN), st.floats(0, 2.0**100, width=32), st.integers(0, 2**24).map(float))

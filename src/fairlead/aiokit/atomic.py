@@ -31,11 +31,12 @@ def write_atomically(path: str, text: str, mode: int = 0o600, *, durable: bool =
             os.unlink(temporary)
         raise
     if durable:
-        _flush_folder(folder or ".")
+        flush_folder(folder or ".")
 
 
-def _flush_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def flush_folder(folder: str) -> None:
+    """Put the names in it on the disk, so that they are there after a power cut. OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -22,7 +22,7 @@ import errno
 import os
 from contextlib import suppress
 
-from fairlead.aiokit.atomic import write_atomically
+from fairlead.aiokit.atomic import flush_folder, write_atomically
 from fairlead.aiokit.cappedlog import Place, place_of
 from fairlead.aiokit.holes import STEP, collapse, first_data, punch, talent
 
@@ -72,11 +72,7 @@ def _move(path: str, log: int, place: Place, begin: int, cut: int, limit: int) -
 def _take_out(path: str, log: int, moving: Place) -> None:
     """PATH.1 is the copy: let it count."""
     # After a power cut the copy must be there if the hole is.
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush_folder(os.path.dirname(path))
     punch(log, moving.cut)
     _close_up(path, log, moving.base, moving.cut)
 

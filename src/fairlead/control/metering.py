@@ -1,4 +1,5 @@
-"""Once a second: read the balancer and the engine, see how the stacks are, and hand it all to the meter.
+"""Once a second: read the balancer and the engine, see how the stacks are, and hand it all to the meter; and what the
+meter then says.
 
 In: the collaborators. Out: samples, on whole seconds of the wall clock, so that what is counted falls into the second
 in which it happened. The law: whatever fails to answer is unknown in that sample, and metering never keeps anything
@@ -11,18 +12,22 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from fairlead.control.clock import Clock
 from fairlead.control.loops import Loops
 from fairlead.control.ports import Meter
 from fairlead.core import readings
 from fairlead.core.desired import StackRecord
+from fairlead.core.figures import UNKNOWN, Figures
 from fairlead.core.health import TargetHealth
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.readings import InstanceScene, Reading, Sample, ServiceScene, Usage
 from fairlead.core.reconcile import is_gone
 from fairlead.engines.base import Engine
+from fairlead.errors import NotFound
 from fairlead.haproxy.base import Balancer
+from fairlead.metrics.query import Query
 
 log = logging.getLogger("fairlead")
 
@@ -32,10 +37,11 @@ Healths = Mapping[str, tuple[TargetHealth, str]]
 
 
 class Metering:
-    """Of all stacks. memory: bytes that the machine has; what services that reserve none share."""
+    """Of all stacks. meter: None where nothing is measured; memory: bytes that the machine has, which services that
+    reserve none share."""
 
     def __init__(
-        self, meter: Meter, *, engine: Engine, balancer: Balancer, loops: Loops, clock: Clock, memory: int
+        self, meter: Meter | None, *, engine: Engine, balancer: Balancer, loops: Loops, clock: Clock, memory: int
     ) -> None:
         self._meter, self._engine, self._balancer, self._loops = meter, engine, balancer, loops
         self._clock, self._memory = clock, memory
@@ -43,16 +49,43 @@ class Metering:
 
     async def run(self) -> None:
         """Until it is cancelled; then what is finished is written."""
-        await self._meter.open()
+        meter = self._meter
+        if meter is None:
+            return
+        await meter.open()
         try:
             while True:
                 await asyncio.sleep(PACE - self._seconds() % PACE)
                 seen = self._loops.seen()
                 if seen:
-                    self._meter.take(await self._sample(seen))
-                    await self._meter.flush()
+                    meter.take(await self._sample(seen))
+                    await meter.flush()
         finally:
-            await self._meter.close()
+            await meter.close()
+
+    def figures(self, stack: str, service: str, instance: str = "") -> Figures:
+        """How a service, or an instance of it, did of late."""
+        return self._meter.figures(stack, service, instance) if self._meter else UNKNOWN
+
+    async def figures_at(self, stack: str, service: str, at: str | None) -> Mapping[str, Figures]:
+        """How a service ("") and its instances did before a moment (ISO 8601); nothing of what is no moment."""
+        if at is None or self._meter is None:
+            return {}
+        try:
+            wall = datetime.fromisoformat(at).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return {}
+        return await self._meter.figures_at(stack, service, wall)
+
+    async def series(self, query: Query) -> dict[str, Any]:
+        """As `Meter.series`. NotFound, too, where nothing is measured."""
+        if self._meter is None:
+            raise NotFound("nothing is measured here", "this daemon has no meter")
+        return await self._meter.series(query)
+
+    def prometheus(self) -> str:
+        """As `Meter.prometheus`."""
+        return self._meter.prometheus() if self._meter else ""
 
     async def _sample(self, seen: Iterable[tuple[StackRecord, Observed, Healths]]) -> Sample:
         balancer, usage = await self._reading(), await self._usage()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -30,7 +29,6 @@ from fairlead.control.stackloop import StackLoop, keep_way_back
 from fairlead.control.ups import UpRequest, Ups
 from fairlead.control.view import check_facts, stack_status
 from fairlead.core.desired import StackRecord
-from fairlead.core.figures import UNKNOWN, Figures
 from fairlead.core.observed import Observed
 from fairlead.core.routing import openings_of, routing_of
 from fairlead.core.traffic import Routing, Target, Traffic
@@ -61,6 +59,9 @@ class Supervisor:
         m = machine
         self._alarms = Alarms(m.store, self.journal, m.clock, m.courier)
         self._loops = loops = Loops(machine, self.journal, self._alarms, self._tasks)
+        self._metering = Metering(
+            m.meter, engine=m.engine, balancer=m.balancer, loops=loops, clock=m.clock, memory=m.memory
+        )
         self._ups = Ups(m.store, m.balancer, m.builder, m.clock, self.journal, loops.of)
         self._previews = Previews(m.store, m.builder, m.balancer)
         self._operations = Operations(
@@ -101,11 +102,7 @@ class Supervisor:
         self._alarms.start(names)
         self._loops.run_all()
         self._tasks.spawn("housekeeping", self._keep_house())
-        if m.meter is not None:
-            metering = Metering(
-                m.meter, engine=m.engine, balancer=m.balancer, loops=self._loops, clock=m.clock, memory=m.memory
-            )
-            self._tasks.spawn("metering", metering.run())
+        self._tasks.spawn("metering", self._metering.run())
 
     async def _keep_house(self) -> None:
         """Logs are capped and old folders removed while the daemon lives. What is wrong is told once."""
@@ -162,7 +159,7 @@ class Supervisor:
             alarms = self._alarms.shown(record.name)
             certificates = [one for one in report.certificates if one.stack == record.name]
             now = self._m.clock.now()
-            figures = partial(self._figures, record.name)
+            figures = partial(self._metering.figures, record.name)
             shown.append(stack_status(record, observed, healths, alarms, certificates, now, figures, explain=explain))
         nodes = [
             {"pid": node.pid, "version": node.version, "state": node.state, "problem": node.problem}
@@ -228,24 +225,22 @@ class Supervisor:
         docs/reference/explain.md. Of a stack that is down, its last decision. NotFound, UsageError."""
         record = self._m.store.stack(stack)
         if at is not None or record is None:
-            return explain_past(self._m.store, stack, service, at, await self._figures_at(stack, service, at))
+            return explain_past(self._m.store, stack, service, at, await self._metering.figures_at(stack, service, at))
         loop = self._loops.of(stack)
         observed = await loop.observe(record)
         names = ["", *(one.record.id for one in observed.instances if one.record.service == service)]
-        figures = {name: self._figures(stack, service, name) for name in names}
+        figures = {name: self._metering.figures(stack, service, name) for name in names}
         clock = self._m.clock
         return explain_present(self._m.store, record, observed, clock.now(), clock.wall(), service, figures)
 
     async def metrics(self, query: Query) -> dict[str, Any]:
         """The contract of `fairlead metrics --json` (docs/reference/metrics.md). NotFound: nothing of that name was
         measured."""
-        if self._m.meter is None:
-            raise NotFound("nothing is measured here", "this daemon has no meter")
-        return await self._m.meter.series(query)
+        return await self._metering.series(query)
 
     def prometheus(self) -> str:
         """All that is measured, in Prometheus' text format."""
-        return self._m.meter.prometheus() if self._m.meter else ""
+        return self._metering.prometheus()
 
     async def plan(self, request: UpRequest) -> dict[str, Any]:
         """What `up` would change, changing nothing: {"stack", "first", "changed", "changes": [{"service", "what",
@@ -338,19 +333,6 @@ class Supervisor:
         report = await self._m.balancer.observe()
         certificates = [one for one in report.certificates if one.stack == stack]
         return check_facts(record, observed, report.requests, certificates)
-
-    def _figures(self, stack: str, service: str, instance: str) -> Figures:
-        return self._m.meter.figures(stack, service, instance) if self._m.meter else UNKNOWN
-
-    async def _figures_at(self, stack: str, service: str, at: str | None) -> Mapping[str, Figures]:
-        """How a service and its instances did before a moment; nothing of what is no moment."""
-        if at is None or self._m.meter is None:
-            return {}
-        try:
-            wall = datetime.fromisoformat(at).timestamp()
-        except (ValueError, OverflowError, OSError):
-            return {}
-        return await self._m.meter.figures_at(stack, service, wall)
 
     def _record(self, stack: str) -> StackRecord:
         record = self._m.store.stack(stack)

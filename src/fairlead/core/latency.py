@@ -11,7 +11,7 @@ is lost by keeping them apart.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 ERROR = 0.0725
 """A percentile is at most this share of itself away from the true one: the width of the widest bucket from 0.1 ms on
@@ -59,33 +59,40 @@ def bounds(bucket: int) -> tuple[float, float]:
     return _ENDS[number - 1] if number else 0.0, _ENDS[number]
 
 
-def merged(histograms: Iterable[Mapping[int, float]]) -> dict[int, float]:
+def merged(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
     """All of them in one."""
-    total: dict[int, float] = {}
+    total: dict[int, int] = {}
+    get = total.get
     for histogram in histograms:
         for bucket, count in histogram.items():
-            total[bucket] = total.get(bucket, 0) + count
+            total[bucket] = get(bucket, 0) + count
     return total
 
 
-def percentile(histogram: Mapping[int, float], percent: float) -> float | None:
-    """The time in seconds that `percent` (0 to 100) of the requests did not exceed; None without a request."""
+def percentiles(histogram: Mapping[int, int], percents: Sequence[float]) -> list[float | None]:
+    """The times in seconds that so many percent (0 to 100, rising) of the requests did not exceed; None without a
+    request."""
     total = sum(histogram.values())
     if total <= 0:
-        return None
-    wanted, seen = total * percent / 100, 0.0
+        return [None] * len(percents)
+    found: list[float | None] = []
+    wanted = [total * percent / 100 for percent in percents]
+    seen = 0
     for bucket in sorted(histogram):
         count = histogram[bucket]
-        if count > 0 and seen + count >= wanted:
+        while len(found) < len(wanted) and count > 0 and seen + count >= wanted[len(found)]:
             low, high = bounds(bucket)
-            return low + (high - low) * max(0.0, wanted - seen) / count
+            found.append(low + (high - low) * max(0.0, wanted[len(found)] - seen) / count)
         seen += count
-    return bounds(max(histogram))[1]
+    return found
 
 
-def average(histogram: Mapping[int, float]) -> float | None:
+def percentile(histogram: Mapping[int, int], percent: float) -> float | None:
+    """One of them."""
+    return percentiles(histogram, (percent,))[0]
+
+
+def average(histogram: Mapping[int, int]) -> float | None:
     """The mean time in seconds; None without a request."""
     total = sum(histogram.values())
-    if total <= 0:
-        return None
-    return sum(sum(bounds(bucket)) / 2 * count for bucket, count in histogram.items()) / total
+    return sum([sum(bounds(bucket)) / 2 * count for bucket, count in histogram.items()]) / total if total > 0 else None

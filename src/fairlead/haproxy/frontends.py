@@ -97,11 +97,22 @@ def frontend(
         *([f"    use_backend {answerer} if !{CHOSEN}"] if answering else []),
         "    use_backend %[var(txn.be)] if { var(txn.be) -m found }",
         f"    default_backend {single}" if single else "    use_backend %[var(txn.tg)]",
-        *(["", f"backend {answerer}"] if answering else []),
+        *(_answerer(answerer, answering, parts, measured=measured, logged=logged) if answering else []),
+    ]
+
+
+def _answerer(name: str, answering: Sequence[str], parts: Sequence[Part], *, measured: bool, logged: bool) -> list[str]:
+    """The backend that answers because a rule says so."""
+    after = [
+        *types(parts),
+        *(own.asked_for() if measured else ()),
+        *(accessline.asked_for() if logged else ()),
+    ]
+    return [
+        "",
+        f"backend {name}",
         *(f"    http-request {one}" for one in answering),
-        *(f"    http-after-response {one}" for one in (types(parts) if answering else ())),
-        *(f"    http-after-response {one}" for one in (own.asked_for() if answering and measured else ())),
-        *(f"    http-after-response {one}" for one in (accessline.asked_for() if answering and logged else ())),
+        *(f"    http-after-response {one}" for one in after),
     ]
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from fairlead.aiokit.atomic import flush_folder
 from fairlead.aiokit.holes import STEP, first_data, punch, talent
 from fairlead.aiokit.packed import packed
 from fairlead.core.accesslog import UNFINISHED, Segment, file_name, generation_of, segment_of, written_at
@@ -196,7 +197,8 @@ class _Live:
                 first, last = (end(stamps, default=_stamp(self._now)) for end in (min, max))
                 segment = Segment(generation=self._generation, begin=begin, end=position, first=first, last=last)
                 os.rename(part, f"{self._folder}/{segment.name}")
-                _flush(self._folder)
+                # After a power cut the segment must be there if the hole is.
+                flush_folder(self._folder)
         finally:
             os.close(copy)
             with suppress(FileNotFoundError):
@@ -268,12 +270,3 @@ def _stamp(now: float) -> str:
 def _write_all(file: int, data: bytes) -> None:
     while data:
         data = data[os.write(file, data) :]
-
-
-def _flush(folder: str) -> None:
-    """After a power cut the segment must be there if the hole is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from math import ceil, floor
 from typing import Any
 
+from fairlead.core.latency import average, percentiles
 from fairlead.metrics.catalogue import METRICS, PERCENTILES, Level, Metric
 from fairlead.metrics.columns import COUNT_AT, LEVEL_AT
 from fairlead.metrics.entities import Entity
 from fairlead.metrics.history import SECONDS_KEPT, Found, Wanted
 from fairlead.metrics.query import Query
 from fairlead.metrics.rows import NAN, Row, merged
-from fairlead.metrics.summary import average, count, error_rate, level_of, percentiles
+from fairlead.metrics.summary import count, error_rate, level_of
 
 FINE = 600
 """Seconds that are shown second by second unless asked otherwise."""

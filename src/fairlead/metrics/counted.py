@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 from operator import add, sub
 
+from fairlead.core import latency
 from fairlead.core.readings import Key, ListenersReading, Reading, TargetCounts
 from fairlead.metrics.columns import BASE, OWN
 from fairlead.metrics.entities import Entity, around
-from fairlead.metrics.rows import histogram
 from fairlead.metrics.spread import NO_TIMES, Amounts
 
 _NONE: tuple[int, ...] = (0,) * len(BASE)
@@ -119,7 +119,7 @@ def _of_those_gone(
 ) -> tuple[tuple[int, ...], Mapping[int, int]]:
     """What targets that vanished did since the reading before: what `gone` grew by, without what was known of them."""
     known = [_vector(old), *(vectors[key] for key in left)]
-    known_times = histogram([old.times, *(before.targets[key].counts.times for key in left)])
+    known_times = latency.merged([old.times, *(before.targets[key].counts.times for key in left)])
     rest = tuple(map(sub, _vector(new), (sum(column) for column in zip(*known, strict=True))))
     return rest, _times(new.times, known_times)
 
@@ -162,4 +162,4 @@ def _added(parts: Sequence[Amounts]) -> Amounts:
 
 def _merged(parts: Sequence[Mapping[int, int]]) -> Mapping[int, int]:
     some = [part for part in parts if part]
-    return histogram(some) if len(some) > 1 else (some[0] if some else NO_TIMES)
+    return latency.merged(some) if len(some) > 1 else (some[0] if some else NO_TIMES)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
 from operator import mul
 
+from fairlead.core import latency
 from fairlead.metrics.catalogue import Level
 from fairlead.metrics.columns import COUNTS, LEVELS, TODAY, Columns
 
@@ -147,20 +148,10 @@ def merged(rows: Sequence[Row]) -> Row:
         [_mean(column, lengths) for column in zip(*(row.average for row in rows), strict=True)],
         [_extreme(column, least=True) for column in zip(*(row.minimum for row in rows), strict=True)],
         [_extreme(column, least=False) for column in zip(*(row.maximum for row in rows), strict=True)],
-        histogram(row.times for row in rows),
+        latency.merged(row.times for row in rows),
         sum(counted) if counted else sum(lengths),
         any(row.incomplete for row in rows) or 0 < len(counted) < len(rows),
     )
-
-
-def histogram(parts: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    """All of them in one."""
-    total: dict[int, int] = {}
-    get = total.get
-    for part in parts:
-        for bucket, count in part.items():
-            total[bucket] = get(bucket, 0) + count
-    return total
 
 
 def _total(column: Sequence[float]) -> float:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
-
-from fairlead.core import latency
 from fairlead.core.figures import Figures
+from fairlead.core.latency import percentiles
 from fairlead.metrics.catalogue import Level
 from fairlead.metrics.columns import COUNT_AT, LEVEL_AT
 from fairlead.metrics.rows import Row
 
 ANSWERS = tuple(f"HTTPCode_Target_{code}_Count" for code in ("2XX", "3XX", "4XX", "5XX"))
 OWN_ANSWERS = tuple(f"HTTPCode_ELB_{code}_Count" for code in ("3XX", "4XX", "5XX"))
-
-
-bounds = cache(latency.bounds)
-"""An answer of some hundred points asks for the same few buckets again and again."""
 
 
 def known(value: float) -> float | None:
@@ -48,29 +41,6 @@ def error_rate(row: Row, level: Level) -> float | None:
         broken = count(row, level, "BrokenRequestCount") or 0
         failed, answers = failed + broken, answers + broken
     return failed / answers if answers > 0 else None
-
-
-def percentiles(times: Mapping[int, int], percents: Sequence[float]) -> list[float | None]:
-    """What `core.latency.percentile` says of each, at the price of one; rising percents."""
-    total = sum(times.values())
-    if total <= 0:
-        return [None] * len(percents)
-    found: list[float | None] = []
-    wanted = [total * percent / 100 for percent in percents]
-    seen = 0
-    for bucket in sorted(times):
-        count = times[bucket]
-        while len(found) < len(wanted) and count > 0 and seen + count >= wanted[len(found)]:
-            low, high = bounds(bucket)
-            found.append(low + (high - low) * max(0.0, wanted[len(found)] - seen) / count)
-        seen += count
-    return found
-
-
-def average(times: Mapping[int, int]) -> float | None:
-    """What `core.latency.average` says."""
-    total = sum(times.values())
-    return sum([sum(bounds(bucket)) / 2 * count for bucket, count in times.items()]) / total if total > 0 else None
 
 
 def figures_of(row: Row, level: Level) -> Figures:

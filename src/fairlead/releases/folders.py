@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from fairlead.aiokit.atomic import flush_folder
 from fairlead.aiokit.trees import remove_tree
 from fairlead.releases.access import User
 
@@ -69,15 +70,7 @@ def mark_complete(folder: str) -> None:
     descriptor = os.open(os.path.join(folder, COMPLETE), flags, 0o644)
     os.fsync(descriptor)
     os.close(descriptor)
-    sync_folder(folder)
-
-
-def sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_folder(folder)
 
 
 def write_json(path: str, fields: dict[str, Any]) -> None:
@@ -95,7 +88,7 @@ def sync_tree(folder: str) -> None:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 os.fsync(descriptor)
                 os.close(descriptor)
-        sync_folder(where)
+        flush_folder(where)
 
 
 def close_folders(folder: str) -> None:
@@ -116,7 +109,7 @@ def publish(stage: str, final: str) -> None:
     if stage != final:
         remove(final)
         os.rename(stage, final)
-    sync_folder(os.path.dirname(final))
+    flush_folder(os.path.dirname(final))
 
 
 def remove(folder: str) -> None:
