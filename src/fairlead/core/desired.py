@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fairlead.core.model import Release, Service, Stack
+from fairlead.core.scaling.group import Group, kept, present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,11 @@ class StackRecord:
     deployment: Deployment | None
     check_token: str
     scaled: Mapping[str, Scaled] = field(default_factory=dict)
-    """Service -> its size set by hand (`fairlead scale`)."""
+    """Service of a fixed size -> its size set by hand (`fairlead scale`)."""
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    """Service with `scaling` -> what is kept of its group; until something changes its sizes there is nothing."""
+    suspended: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Service -> its processes that are suspended (`core.suspension`)."""
 
     @property
     def under_way(self) -> Deployment | None:
@@ -90,12 +95,27 @@ class StackRecord:
         return {name: size for name, size in self.scaled.items() if declared.get(name) == size.declared}
 
     def sized(self, service: Service) -> Service:
-        """`service` as it should be now: with the size set by hand, where there is one."""
+        """`service` as it should be now: with the sizes of its group, or the size set by hand, where there is one."""
+        if service.scaling is not None:
+            sizes = present(service.sizes, self.groups.get(service.name))
+            if sizes == service.sizes:
+                return service
+            return replace(service, minimum=sizes.minimum, desired=sizes.desired, maximum=sizes.maximum)
         by_hand = self.scaled.get(service.name)
         if by_hand is None or by_hand.declared != service.desired:
             return service
         size = by_hand.desired
         return replace(service, minimum=size, desired=size, maximum=size)
+
+    def kept_groups(self, boot: str) -> dict[str, Group]:
+        """The groups of services that still have `scaling`, with what the file has changed of their sizes; the others,
+        and what was before, are kept only for a deployment that goes back."""
+        scaled = {service.name: service.sizes for service in self.desired.stack.services if service.scaling is not None}
+        return {name: kept(scaled[name], group, boot) for name, group in self.groups.items() if name in scaled}
+
+    def is_suspended(self, service: str, process: str) -> bool:
+        """Whether a process of a service is suspended."""
+        return process in self.suspended.get(service, ())
 
     def without_secrets(self) -> StackRecord:
         """The same for a diary: variables by their names alone, and no webhook. No decision reads either."""

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fairlead.core.scaling.group import Sizes
+from fairlead.core.scaling.policies import CustomMetric, Scaling
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
@@ -132,6 +135,13 @@ class Service:
     """Seconds after which an instance is replaced. None: never."""
     keep_releases: int = 5
     """Releases that stay on the disk, beside those that instances still run."""
+    scaling: Scaling | None = None
+    """An auto scaling group; None: a fixed size."""
+    custom_metrics: tuple[CustomMetric, ...] = ()
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(minimum=self.minimum, desired=self.desired, maximum=self.maximum)
 
     @property
     def runs(self) -> bool:
