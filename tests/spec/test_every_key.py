@@ -88,7 +88,55 @@ def actions(where: str, *, default: bool) -> dict[str, tuple[str, str]]:
     return {f"{where}.{key}": then(*pair, default=default) for key, pair in pairs.items()}
 
 
+def scaled(one: str, other: str, beside: str = "") -> tuple[str, str]:
+    """Two files with a group that differs in one of its keys."""
+    first, second = (
+        a_service(f"scaling: {{{', '.join(filter(None, ('max: 8', text, beside)))}}}") for text in (one, other)
+    )
+    return first, second
+
+
+def policies(one: str, other: str) -> tuple[str, str]:
+    """Two files with a policy, each in braces; there is a custom metric `q`."""
+    first, second = (
+        f"custom_metrics: {{q: {{command: x}}}}\nscaling: {{max: 8, policies: [{text}]}}" for text in (one, other)
+    )
+    return of_service(first, second)
+
+
+def target(one: str, other: str) -> tuple[str, str]:
+    return policies(f"{{target: {{{one}}}}}", f"{{target: {{{other}}}}}")
+
+
+def step(one: str, other: str, steps: str = "{from: 0, by: 10}") -> tuple[str, str]:
+    first, second = (
+        f"{{step: {{metric: 'custom:q', threshold: 9, {text}, steps: [{steps}]}}}}" for text in (one, other)
+    )
+    return policies(first, second)
+
+
+def steps(one: str, other: str) -> tuple[str, str]:
+    first, second = (f"{{step: {{metric: 'custom:q', threshold: 9, steps: [{text}]}}}}" for text in (one, other))
+    return policies(first, second)
+
+
+def scheduled(one: str, other: str) -> tuple[str, str]:
+    usual = {"name": "a", "cron": "'0 8 * * *'", "min": "2"}
+    pair = []
+    for text in (one, other):
+        key, _, value = text.partition(": ")
+        pair.append(", ".join(f"{name}: {said}" for name, said in {**usual, key: value}.items()))
+    return scaled(f"schedule: [{{{pair[0]}}}]", f"schedule: [{{{pair[1]}}}]")
+
+
+def metric(one: str, other: str) -> tuple[str, str]:
+    return of_service(f"custom_metrics: {{q: {{{one}}}}}", f"custom_metrics: {{q: {{{other}}}}}")
+
+
 HEALTH, GROUP = "services.ID.health_check", "services.ID.target_group"
+SCALING, POLICY = "services.ID.scaling", "services.ID.scaling.policies.ID"
+SCHEDULE, METRIC = "services.ID.scaling.schedule.ID", "services.ID.custom_metrics.ID"
+PERCENT = "adjustment: percent_change_in_capacity"
 BALANCER, LISTENER = "load_balancer", "load_balancer.listeners.ID"
 HTTPS = "port: 443, protocol: HTTPS, certificates: "
 
@@ -108,6 +156,47 @@ PAIRS: dict[str, tuple[str, str]] = {
     "services.ID.max_memory": of_service("max_memory: 1GB", "max_memory: 2GB"),
     "services.ID.max_lifetime": of_service("max_lifetime: 1d", "max_lifetime: 2d"),
     "services.ID.instances": of_service("instances: 2", "instances: 3"),
+    f"{SCALING}.min": scaled("min: 1", "min: 2"),
+    f"{SCALING}.desired": scaled("desired: 1", "desired: 2"),
+    f"{SCALING}.max": of_service("scaling: {max: 2}", "scaling: {max: 3}"),
+    f"{SCALING}.warm_up": scaled("warm_up: 1s", "warm_up: 2s"),
+    f"{SCALING}.warm_pool": scaled("warm_pool: 1", "warm_pool: 2"),
+    f"{SCALING}.reuse_on_scale_in": scaled("reuse_on_scale_in: true", "reuse_on_scale_in: false", "warm_pool: 1"),
+    f"{SCALING}.scale_out_cooldown": scaled("scale_out_cooldown: 1s", "scale_out_cooldown: 2s"),
+    f"{SCALING}.scale_in_cooldown": scaled("scale_in_cooldown: 1s", "scale_in_cooldown: 2s"),
+    f"{SCALING}.termination_policy": scaled("termination_policy: default", "termination_policy: oldest_instance"),
+    **{
+        f"{POLICY}.{key}": policies(*(f"{{target: {{metric: cpu, value: 60%}}, {key}: {value}}}" for value in values))
+        for key, values in {
+            "period": ("1s", "2s"), "scale_out_after": "34", "scale_in_after": "56", "scale_in": ("true", "false"),
+        }.items()
+    },
+    f"{POLICY}.target.metric": target("metric: cpu, value: 60%", "metric: memory, value: 60%"),
+    f"{POLICY}.target.value": target("metric: cpu, value: 60%", "metric: cpu, value: 70%"),
+    f"{POLICY}.step.metric": policies(
+        *(f"{{step: {{metric: {name}, threshold: 9, steps: [{{from: 0, by: 1}}]}}}}" for name in ("outstanding", "'custom:q'"))
+    ),
+    f"{POLICY}.step.threshold": policies(
+        *(f"{{step: {{metric: outstanding, threshold: {size}, steps: [{{from: 0, by: 1}}]}}}}" for size in "89")
+    ),
+    f"{POLICY}.step.comparison": step("comparison: above", "comparison: below", "{to: 5, by: 1}, {from: 5, by: 2}"),
+    f"{POLICY}.step.adjustment": step("adjustment: change_in_capacity", "adjustment: exact_capacity"),
+    f"{POLICY}.step.min_adjustment": step(f"{PERCENT}, min_adjustment: 2", f"{PERCENT}, min_adjustment: 3"),
+    f"{POLICY}.step.cooldown": step("cooldown: 1s", "cooldown: 2s"),
+    f"{POLICY}.step.steps.ID.from": steps("{from: 0, by: 1}", "{from: 1, by: 1}"),
+    f"{POLICY}.step.steps.ID.to": steps("{to: 5, by: 1}, {from: 5, by: 2}", "{to: 6, by: 1}, {from: 6, by: 2}"),
+    f"{POLICY}.step.steps.ID.by": steps("{from: 0, by: 1}", "{from: 0, by: 2}"),
+    f"{SCHEDULE}.name": scheduled("name: a", "name: b"),
+    f"{SCHEDULE}.cron": scheduled("cron: '0 8 * * *'", "cron: '0 9 * * *'"),
+    f"{SCHEDULE}.timezone": scheduled("timezone: UTC", "timezone: Europe/Paris"),
+    f"{SCHEDULE}.min": scheduled("min: 2", "min: 3"),
+    f"{SCHEDULE}.desired": scheduled("desired: 2", "desired: 3"),
+    f"{SCHEDULE}.max": scheduled("max: 2", "max: 3"),
+    f"{METRIC}.command": metric("command: x", "command: y"),
+    f"{METRIC}.url": metric("url: 'http://a.test/', field: q", "url: 'http://b.test/', field: q"),
+    f"{METRIC}.field": metric("url: 'http://a.test/', field: q", "url: 'http://a.test/', field: r"),
+    f"{METRIC}.series": metric("url: 'http://a.test/', series: q", "url: 'http://a.test/', series: r"),
+    f"{METRIC}.every": metric("command: x, every: 1s", "command: x, every: 2s"),
     "services.ID.after": (
         a_service() + "  w: {command: x, port: none}\n", a_service("after: [w]") + "  w: {command: x, port: none}\n",
     ),

@@ -42,6 +42,30 @@ network: {zones: 2, nat: single}
 """
 )
 
+SCALED = """\
+name: shop
+services:
+  web:
+    app: "app:app"
+    scaling:
+      min: 1
+      max: 8
+      warm_pool: 2
+      policies:
+        - target: {metric: requests_per_target, value: 100}
+          period: 2s
+        - step: {metric: latency_p95, threshold: 200ms, steps: [{from: 0, to: 100ms, by: 1}, {from: 100ms, by: 2}]}
+      schedule:
+        - {name: morning, cron: "0 8 * * mon-fri", timezone: Europe/Berlin, min: 4}
+  mail:
+    command: python mail.py
+    port: none
+    scaling: {min: 0, max: 3, policies: [{target: {metric: "custom:queue", value: 10}}]}
+    custom_metrics:
+      queue: {command: python length.py, every: 2s}
+      depth: {url: "http://127.0.0.1:9000/metrics", series: 'depth{queue="a"}'}
+"""
+
 WORDS = [
     "a\nb", "a\r\nb", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\x00b", "\u202eevil", "\u2028", "\ufeff", "é", "\U0001f600",
     'a"b', "a'b", "a`b`", "%[src]", "%[env(PATH)]", "%{+Q}o", "{}", "{value}", "{0}", "{reason}", "{{x}}", "%s", "%n", "$(id)", "`id`", "; rm -rf /",
@@ -77,7 +101,7 @@ def base(text: str) -> Tree:
     return tree_of(root)
 
 
-BASES = [base(DAY_TWO), base(WHOLE), base(REFERENCE.read_text(encoding="utf-8"))]
+BASES = [base(DAY_TWO), base(WHOLE), base(SCALED), base(REFERENCE.read_text(encoding="utf-8"))]
 
 
 def written(tree: Tree, indent: int = 0) -> str:
@@ -131,7 +155,7 @@ scalars = st.one_of(
 @st.composite
 def mutated(draw: st.DrawFn) -> Tree:
     """A valid file's tree with one to four changes."""
-    tree = draw(st.sampled_from([*BASES[:2], *BASES]))
+    tree = draw(st.sampled_from([*BASES[:3], *BASES]))
     for _ in range(draw(st.integers(1, 4))):
         spots = paths(tree)[1:]
         if not spots:
@@ -235,7 +259,15 @@ def assert_harmless(stack: Stack) -> None:
         texts += [word for command in service.build for word in command]
         assert not [text for text in texts if "\0" in text or "\x1b" in text]
         most = 1000 if isinstance(service.program, Targets) else 100
-        assert 1 <= service.minimum <= service.desired <= service.maximum <= most
+        assert 0 <= service.minimum <= service.desired <= service.maximum <= most
+        assert service.scaling or service.minimum == service.maximum >= 1
+        texts = [
+            text
+            for one in service.custom_metrics
+            for text in (*(one.argv or ()), one.url, one.field, one.series)
+            if text
+        ]
+        assert not [text for text in texts if "\0" in text or "\x1b" in text]
     assert all(key.isprintable() for key in stack.unenforced)
 
 
@@ -314,11 +346,11 @@ def test_names_from_outside_are_refused_at_their_place(tree: Tree, service: str,
 
 
 def test_the_files_that_are_changed_are_valid_and_reach_every_stage() -> None:
-    for valid in BASES[:2]:
+    for valid in BASES[:3]:
         stack = judged(written(valid).lstrip("\n"))
         assert isinstance(stack, Stack), stack
         assert_harmless(stack)
-    error = judged(written(BASES[2]).lstrip("\n"))
+    error = judged(written(BASES[3]).lstrip("\n"))
     assert isinstance(error, SpecError)
     assert all("not supported by this version" in problem for problem in error.problems)
 

@@ -52,8 +52,8 @@ listeners:
     ("text", "said"),
     [
         (
-            a_service("scaling: {min: 1, max: 2}"),
-            "5:5: services.web.scaling: `scaling` is not supported by this version; write `instances: N` for a fixed size",
+            a_service("secrets: [KEY]"),
+            "5:5: services.web.secrets: `secrets` is not supported by this version; pass the variable with `environ",
         ),
         (
             a_service() + "engine: swarm",
@@ -190,9 +190,9 @@ def test_the_message_tells_a_wrong_file_from_one_that_this_version_cannot_do() -
     assert error_of("a: *").what == "fairlead.yaml is not YAML that fairlead can read"
     assert error_of("a: b").what == "fairlead.yaml has 3 problems"
     assert error_of(a_service("threads: 0")).what == "fairlead.yaml has a problem"
-    unsupported = error_of(a_service("scaling: {max: 2}"))
+    unsupported = error_of(a_service("secrets: [KEY]"))
     assert unsupported.what == f"fairlead.yaml is valid, but fairlead {__version__} cannot do all that it says"
-    assert error_of(a_service("scaling: {max: 2}\nthreads: 0")).what == "fairlead.yaml has 2 problems"
+    assert error_of(a_service("secrets: [KEY]\nthreads: 0")).what == "fairlead.yaml has 2 problems"
 
 
 def test_a_refusal_says_nothing_of_a_value_that_is_wrong_anyhow() -> None:

@@ -184,51 +184,6 @@ load_balancer:
         ("targets: [127.0.0.1]", "5:15: services.web.targets.0: must be an IP address with its port"),
         ("image: a\ndockerfile: b", "6:17: services.web.dockerfile: stands beside `image`, and only one of them"),
         ("instances: 1\nscaling: {max: 2}", "5:16: services.web.instances: stands beside `scaling`, and only one"),
-        ("scaling: {min: 3, max: 2}", "5:20: services.web.scaling.min: is more than `max` (2)"),
-        ("scaling: {desired: 5, max: 2}", "5:24: services.web.scaling.desired: must be from `min` to `max` (1 to 2)"),
-        ("scaling: {min: 1}", "5:5: services.web.scaling.max: is required"),
-        (
-            "scaling: {max: 2, policies: [{}]}",
-            "5:34: services.web.scaling.policies.0: says nothing of what it follows; add `target` or `step`",
-        ),
-        (
-            "scaling: {max: 2, policies: [{target: {metric: cpu, value: 60}}]}",
-            "5:64: services.web.scaling.policies.0.target.value: must be a percentage, as in 60%, since the metric is cpu",
-        ),
-        (
-            "scaling: {max: 2, policies: [{target: {metric: outstanding, value: 60%}}]}",
-            "5:72: services.web.scaling.policies.0.target.value: must be a number, since the metric is outstanding",
-        ),
-        (
-            "scaling: {max: 2, policies: [{target: {metric: latency_p95, value: 1}}]}",
-            "5:72: services.web.scaling.policies.0.target.value: must be a duration, as in 200ms",
-        ),
-        (
-            "scaling: {max: 2, policies: [{step: {metric: outstanding, threshold: 1, steps: [{by: 1}]}}]}",
-            "5:85: services.web.scaling.policies.0.step.steps.0: has no bound; add `from` or `to`",
-        ),
-        (
-            "scaling: {max: 2, policies: [{step: {metric: outstanding, threshold: 1, steps: [{from: 2, to: 1, by: 1}]}}]}",
-            "5:99: services.web.scaling.policies.0.step.steps.0.to: must be more than `from`",
-        ),
-        (
-            "scaling: {max: 2, policies: [{step: {metric: outstanding, threshold: 1, "
-            "steps: [{from: 0, by: 1}, {from: 9, by: 2}]}}]}",
-            "5:84: services.web.scaling.policies.0.step.steps: overlap; end each step where the next begins",
-        ),
-        (
-            'scaling: {max: 2, schedule: [{name: a, cron: "0 8 * * *"}]}',
-            "5:34: services.web.scaling.schedule.0: changes nothing; add `min`, `desired` or `max`",
-        ),
-        ("custom_metrics: {q: {}}", "5:22: services.web.custom_metrics.q: says nothing of where its number comes from"),
-        (
-            'custom_metrics: {q: {url: "http://x"}}',
-            "5:22: services.web.custom_metrics.q: says nothing of what to read in the answer of `url`; add `field` or",
-        ),
-        (
-            "custom_metrics: {q: {command: x, field: y}}",
-            "5:45: services.web.custom_metrics.q.field: goes only with `url`",
-        ),
         ("secrets: KEY", '5:14: services.web.secrets: must be a list, not "KEY"; write [ ] round it'),
         ("resources: {memory: 64}", "5:25: services.web.resources.memory: must be a size such as 256MB, 1GB"),
         ("port: 70000", "5:11: services.web.port: must be from 1 to 65535, not 70000"),

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from fairlead.spec.schema import times
 from fairlead.spec.schema.kinds import Kind
+from fairlead.spec.schema.measures import Level, Metric
 from fairlead.spec.schema.network import Peer, PortRange
 from fairlead.spec.schema.numbers import Duration, Number, Percent, PortOr, Size, Whole
 from fairlead.spec.schema.requests import (
@@ -31,7 +32,6 @@ from fairlead.spec.schema.requests import (
     UrlPath,
     UrlQuery,
 )
-from fairlead.spec.schema.scaling import Level, Metric
 from fairlead.spec.schema.services import Commands
 from fairlead.spec.schema.texts import (
     Address,

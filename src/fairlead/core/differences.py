@@ -13,6 +13,7 @@ from typing import Any
 
 from fairlead.core.desired import Revision
 from fairlead.core.model import Listener, Release, Service, Stack, Targets
+from fairlead.core.scaling.policies import Scaling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ class Change:
 _IN_THE_RELEASE = {"name", "program", "source", "python", "environment", "build", "before_traffic", "serves"}
 """Fields of a service that show as a new release; differences of the others are named one by one."""
 
-_SIZE = {"desired", "minimum", "maximum"}
+_TOLD_APART = {"desired", "minimum", "maximum", "scaling", "custom_metrics"}
+"""Fields that have words of their own."""
 
 
 def differences(
@@ -89,12 +91,56 @@ def _runs(service: Service) -> str:
 
 
 def _settings(before: Service, after: Service) -> Iterator[Change]:
-    if before.desired != after.desired and before.runs and after.runs:
-        yield Change(what=f"instances {before.desired} -> {after.desired}", service=after.name)
+    for what in _size(before, after) if before.runs and after.runs else ():
+        yield Change(what=what, service=after.name)
+    # What they run or read may hold a secret, so only their names are told.
+    for what in _named("custom metric", *({one.name: one for one in each.custom_metrics} for each in (before, after))):
+        yield Change(what=what, service=after.name)
     for field in fields(Service):
-        if field.name not in _IN_THE_RELEASE | _SIZE:
+        if field.name not in _IN_THE_RELEASE | _TOLD_APART:
             for what in _field(field.name, getattr(before, field.name), getattr(after, field.name)):
                 yield Change(what=what, service=after.name)
+
+
+def _size(before: Service, after: Service) -> Iterator[str]:
+    """How many instances, and what changes their number."""
+    if before.scaling is None and after.scaling is None:
+        if before.desired != after.desired:
+            yield f"instances {before.desired} -> {after.desired}"
+    elif before.scaling is None or after.scaling is None:
+        yield f"{_sized(before)} -> {_sized(after)}"
+    else:
+        for name, was, becomes in (
+            ("min", before.minimum, after.minimum),
+            ("desired", before.desired, after.desired),
+            ("max", before.maximum, after.maximum),
+        ):
+            yield from _field(f"scaling.{name}", was, becomes)
+        yield from _group(before.scaling, after.scaling)
+
+
+def _sized(service: Service) -> str:
+    return f"scaling {service.minimum}..{service.maximum}" if service.scaling else f"instances {service.desired}"
+
+
+def _group(before: Scaling, after: Scaling) -> Iterator[str]:
+    for field in fields(Scaling):
+        if field.name not in ("policies", "schedule"):
+            yield from _field(f"scaling.{field.name}", getattr(before, field.name), getattr(after, field.name))
+    yield from _named("policy", *({one.name: one for one in each.policies} for each in (before, after)))
+    yield from _named("scheduled action", *({one.name: one for one in each.schedule} for each in (before, after)))
+
+
+def _named(noun: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Which of these are new, changed or gone."""
+    for name, one in after.items():
+        if name not in before:
+            yield f"{noun} {name} is new"
+        elif before[name] != one:
+            yield f"{noun} {name} changed"
+    for name in before:
+        if name not in after:
+            yield f"{noun} {name} is gone"
 
 
 def _field(name: str, before: Any, after: Any) -> Iterator[str]:

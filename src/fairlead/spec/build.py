@@ -46,6 +46,7 @@ def absolute_path(path: str, folder: str) -> str:
 
 def _service(id: str, service: Service, folder: str) -> model.Service:
     size = len(service.targets) if service.targets else service.instances or 1
+    group = service.scaling
     return model.Service(
         name=id,
         program=_program(service),
@@ -56,9 +57,9 @@ def _service(id: str, service: Service, folder: str) -> model.Service:
         before_traffic=service.before_traffic,
         after=service.after,
         environment=dict(service.environment),
-        minimum=size,
-        desired=size,
-        maximum=size,
+        minimum=group.min if group else size,
+        desired=group.initial if group else size,
+        maximum=group.max if group else size,
         health_check=_health_check(service.health_check, service.target_group.protocol),
         target_group=_target_group(service.target_group),
         stop_timeout=service.deploy.stop_timeout,
@@ -69,6 +70,8 @@ def _service(id: str, service: Service, folder: str) -> model.Service:
         max_memory=service.max_memory,
         max_lifetime=service.max_lifetime,
         keep_releases=service.deploy.keep_releases,
+        scaling=group.wanted() if group else None,
+        custom_metrics=tuple(metric.wanted(name) for name, metric in service.custom_metrics.items()),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from fairlead import __version__
 from fairlead.core.model import Stack
@@ -20,6 +20,7 @@ from fairlead.spec.document import Path, Scalar, dotted, find, parse
 from fairlead.spec.dotenv import FILE as DOTENV
 from fairlead.spec.dotenv import parse_dotenv
 from fairlead.spec.interpolate import Interpolated, interpolate
+from fairlead.spec.overrides import overridden
 from fairlead.spec.problems import Place, Problem, as_error, printable, shown
 from fairlead.spec.references import entries, items
 from fairlead.spec.support import refusals
@@ -29,11 +30,12 @@ LARGEST = 1_000_000
 """Bytes of a fairlead.yaml, and characters of a .env."""
 
 AGAIN = "correct the file, then run the command again"
+AGAIN_CHANGED = "correct what --set says, or the file, then run the command again"
 
 
-def read(path: str, *, env: Mapping[str, str], dotenv: str = "") -> Stack:
+def read(path: str, *, env: Mapping[str, str], dotenv: str = "", changes: Sequence[str] = ()) -> Stack:
     """As `fairlead.spec.read`."""
-    return _judge(_text_of(path), path, env, dotenv, look_at_disk=True)
+    return _judge(_text_of(path), path, env, dotenv, changes, look_at_disk=True)
 
 
 def parse_text(text: str, path: str, env: Mapping[str, str], dotenv: str = "") -> Stack:
@@ -41,12 +43,17 @@ def parse_text(text: str, path: str, env: Mapping[str, str], dotenv: str = "") -
     return _judge(text, path, env, dotenv, look_at_disk=False)
 
 
-def _judge(text: str, path: str, env: Mapping[str, str], dotenv: str, *, look_at_disk: bool) -> Stack:
+def _judge(
+    text: str, path: str, env: Mapping[str, str], dotenv: str, changes: Sequence[str] = (), *, look_at_disk: bool
+) -> Stack:
     name = os.path.basename(path)
+    said = printable(name) + (" with what was set" if changes else "")
     root, problems = parse(text, name)
     if root is None:
         raise as_error(f"{printable(name)} is not YAML that fairlead can read", problems, AGAIN)
+    root, misfits = overridden(root, changes)
     variables, problems = _dotenv(dotenv)
+    problems += misfits
     document = interpolate(root, env, variables)
     file, more = validate(document)
     problems += document.problems + more
@@ -56,11 +63,11 @@ def _judge(text: str, path: str, env: Mapping[str, str], dotenv: str, *, look_at
     unsupported = _unless_said(refusals(document), problems)
     if problems:
         count = len(set(problems) | set(unsupported))
-        what = f"{printable(name)} has {'a problem' if count == 1 else f'{count} problems'}"
-        raise as_error(what, [*problems, *unsupported], AGAIN)
+        what = f"{said} has {'a problem' if count == 1 else f'{count} problems'}"
+        raise as_error(what, [*problems, *unsupported], AGAIN_CHANGED if changes else AGAIN)
     if unsupported or file is None:
-        what = f"{printable(name)} is valid, but fairlead {__version__} cannot do all that it says"
-        raise as_error(what, unsupported, AGAIN)
+        what = f"{said} is valid, but fairlead {__version__} cannot do all that it says"
+        raise as_error(what, unsupported, AGAIN_CHANGED if changes else AGAIN)
     return stack_of(file, document.root, path)
 
 

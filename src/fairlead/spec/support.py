@@ -23,8 +23,8 @@ from fairlead.spec.problems import Problem, listed, shown
 from fairlead.spec.references import actions, entries, forwards, has_port, items
 from fairlead.spec.schema import File
 from fairlead.spec.schema.base import Part, keys_of, part_within
+from fairlead.spec.schema.measures import MEASURES
 from fairlead.spec.schema.operations import TARGET_COUNTS
-from fairlead.spec.schema.scaling import MEASURES
 from fairlead.spec.validate import python_of
 
 _CONDITIONS = ("path", "host", "method", "header", "query", "source_ip")
@@ -33,6 +33,16 @@ _ACTION = (
     "stickiness",
     *(f"redirect.{name}" for name in ("protocol", "host", "port", "path", "query", "status")),
     *(f"respond.{name}" for name in ("status", "content_type", "body")),
+)
+_SCALING = (
+    *("min", "desired", "max", "warm_up", "warm_pool", "reuse_on_scale_in"),
+    *("scale_out_cooldown", "scale_in_cooldown", "termination_policy"),
+    *(f"policies.ID.{name}" for name in ("period", "scale_out_after", "scale_in_after", "scale_in")),
+    *(f"policies.ID.target.{name}" for name in ("metric", "value")),
+    *(f"policies.ID.step.{name}" for name in ("metric", "threshold", "comparison", "adjustment")),
+    *(f"policies.ID.step.{name}" for name in ("min_adjustment", "cooldown")),
+    *(f"policies.ID.step.steps.ID.{name}" for name in ("from", "to", "by")),
+    *(f"schedule.ID.{name}" for name in ("name", "cron", "timezone", "min", "desired", "max")),
 )
 
 SUPPORTED = frozenset(
@@ -50,6 +60,8 @@ SUPPORTED = frozenset(
         "services.ID.max_memory",
         "services.ID.max_lifetime",
         "services.ID.instances",
+        *(f"services.ID.scaling.{name}" for name in _SCALING),
+        *(f"services.ID.custom_metrics.ID.{name}" for name in ("command", "url", "field", "series", "every")),
         "services.ID.after",
         "services.ID.health_check.enabled",
         "services.ID.health_check.path",
@@ -131,7 +143,6 @@ UNENFORCED = frozenset(
 
 NEXT_STEPS = {
     "engine": "remove it, or write `engine: local`: instances are processes on this machine",
-    "services.ID.scaling": "write `instances: N` for a fixed size",
     "services.ID.secrets": "pass the variable with `environment: {NAME: ${env.NAME}}`",
     "services.ID.image": "engine local runs processes: write `app` or `command`",
     "services.ID.dockerfile": "engine local runs processes: write `app` or `command`",

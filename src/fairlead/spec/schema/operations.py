@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fairlead.spec.schema.base import Conflict, Part, exactly_one
+from fairlead.spec.schema.measures import MEASURES, LevelValue, Metric, unit_conflict
 from fairlead.spec.schema.numbers import Duration
-from fairlead.spec.schema.scaling import MEASURES, LevelValue, Metric, unit_conflict
 from fairlead.spec.schema.texts import Line, Url, Words
 
 TARGET_COUNTS = ("unhealthy_targets", "healthy_targets")

@@ -12,9 +12,11 @@ from pydantic import Field, model_validator
 
 from fairlead.spec.schema.base import Conflict, Part
 from fairlead.spec.schema.kinds import Holding, Kind, fail
+from fairlead.spec.schema.measures import OF_REQUESTS
 from fairlead.spec.schema.numbers import Duration, Number, Percent, PortOr, Size, Whole
+from fairlead.spec.schema.policies import MOST_INSTANCES
 from fairlead.spec.schema.requests import TargetAddress
-from fairlead.spec.schema.scaling import MOST_INSTANCES, CustomMetric, Scaling
+from fairlead.spec.schema.scaling import CustomMetric, Scaling
 from fairlead.spec.schema.target_group import HealthCheck, TargetGroup
 from fairlead.spec.schema.texts import CODES, AppTarget, Line, Name, Text, VariableName, Words, ranges
 from fairlead.spec.schema.times import Cron, Zone
@@ -173,6 +175,14 @@ class Service(Part):
             yield Conflict(
                 ("threads", "app"), "goes only with `app`", "remove it: the command says itself how it works"
             )
+        if self.scaling is not None and self.scaling.never_wakes:
+            reason = (
+                "must not be 0: no policy could ever start the first instance, since with none cpu, memory and latency "
+                "are unknown"
+            )
+            others = "a custom metric" if self.port == "none" else "requests_per_target, outstanding or a custom metric"
+            keys = ("scaling.min", "scaling.policies", "scaling.schedule")
+            yield Conflict(keys, reason, f"write `min: 1`, or follow {others} too")
         if self.port == "none":
             yield from self._of_a_worker()
         if self.targets is not None:
@@ -202,6 +212,15 @@ class Service(Part):
             if getattr(self, name).model_fields_set:
                 reason = "says nothing of a service with `port: none`: it gets no requests and no checks"
                 yield Conflict((name, "port"), reason, "remove it; a worker is healthy while it runs")
+        if self.scaling is not None and self.scaling.warm_pool:
+            reason = "says nothing of a service with `port: none`: there is no load balancer to be kept out of"
+            yield Conflict(("scaling.warm_pool", "port"), reason, "remove it, or write a higher `min`")
+        for number, policy in enumerate(self.scaling.policies if self.scaling else ()):
+            kind, follows = ("target", policy.target) if policy.target else ("step", policy.step)
+            if follows and follows.metric in OF_REQUESTS:
+                reason = f"{follows.metric} is never known of a service with `port: none`: it gets no requests"
+                advice = "follow cpu, memory or a custom metric, such as the length of its queue"
+                yield Conflict((f"scaling.policies.{number}.{kind}.metric", "port"), reason, advice)
 
     def _of_targets(self) -> Iterator[Conflict]:
         """What makes no sense where fairlead runs nothing."""
@@ -243,16 +262,22 @@ class Service(Part):
             yield Conflict(("health_check.port", "app", "command"), reason, "remove it")
 
     def _room_to_replace(self) -> Iterator[Conflict]:
-        """A deployment adds before it removes, or removes before it adds; with room for neither it would never end."""
-        desired, least, most = self.instances or 1, self.deploy.min_healthy, self.deploy.max_healthy
-        kept, allowed = -(-desired * round(least) // 100), desired * round(most) // 100
-        if self.scaling is None and kept >= allowed:
-            reason = (
-                f"leaves no room to replace an instance: of {desired}, `min_healthy` keeps {kept} ({least:g}%, rounded "
-                f"up) and `max_healthy` allows {allowed} ({most:g}%, rounded down)"
-            )
-            keys = ("deploy.max_healthy", "deploy.min_healthy", "instances")
-            yield Conflict(keys, reason, "write `max_healthy: 200%`, or a lower `min_healthy`")
+        """A deployment adds before it removes, or removes before it adds; with room for neither it would never end.
+
+        A group at its `max` always makes room by taking one out, so only its smaller sizes matter."""
+        least, most = round(self.deploy.min_healthy), round(self.deploy.max_healthy)
+        group = self.scaling
+        sizes = range(max(1, group.min), group.max) if group else [self.instances or 1]
+        for size in sizes:
+            kept, allowed = -(-size * least // 100), size * most // 100
+            if kept >= allowed:
+                reason = (
+                    f"leaves no room to replace an instance: of {size}, `min_healthy` keeps {kept} ({least}%, rounded "
+                    f"up) and `max_healthy` allows {allowed} ({most}%, rounded down)"
+                )
+                keys = ("deploy.max_healthy", "deploy.min_healthy", "scaling" if group else "instances")
+                yield Conflict(keys, reason, "write `max_healthy: 200%`, or a lower `min_healthy`")
+                return
 
 
 class Job(Part):
