@@ -11,13 +11,13 @@ from dataclasses import replace
 import pytest
 
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.model import Conditions, Forward, Listener, Redirect, Respond, Rule, forward_to
+from fairlead.core.model import Conditions, Forward, Listener, Redirect, Respond, Rule, Stickiness, forward_to
 from fairlead.core.readings import GroupReading, Reading, TargetCounts
 from fairlead.core.traffic import Routing, Traffic
 from fairlead.errors import BalancerError, PortInUse
 from tests.haproxy.apps import free_port
 from tests.haproxy.builders import GROUP, a_check, a_group, a_guest, a_routing, a_rule, a_target
-from tests.haproxy.worlds import PATIENCE, World, admit, has_failed, is_down, is_up, report_of
+from tests.haproxy.worlds import PATIENCE, World, admit, has_failed, has_passed, is_down, is_up, report_of
 
 
 async def ask_for(world: World, verb: str, routing: Routing) -> None:
@@ -111,6 +111,29 @@ class BalancerContract:
         await world.heal(one)
         await world.balancer.admit(GROUP, one.id)
         assert await world.send(4) == ["web-2"] * 4
+
+    @pytest.mark.parametrize("stickiness", [None, Stickiness()])
+    async def test_a_warm_target_is_checked_and_gets_no_request_until_it_is_admitted(
+        self, world: World, stickiness: Stickiness | None
+    ) -> None:
+        group = replace(a_group(), attributes=replace(a_group().attributes, stickiness=stickiness))
+        await world.balancer.configure("shop", a_routing(world.port, groups=(group,)))
+        one, two = await world.target(1), await world.target(2)
+        await admit(world, one)
+        await world.balancer.register(replace(two, mode="warm"))
+        await world.until(has_passed(two), "the first passed check of web-2")
+        for _ in range(2):
+            seen = report_of(await world.balancer.observe(), two)
+            assert seen is not None
+            assert (seen.mode, seen.up) == ("warm", False)
+            assert await world.send(4) == ["web-1"] * 4
+            # Another configuration is another process, in which nobody has passed yet.
+            slower = replace(group, health_check=replace(group.health_check, timeout=1.5))
+            await world.balancer.configure("shop", a_routing(world.port, groups=(slower,)))
+            await world.until(has_passed(two), "its checks to go on")
+        await world.balancer.admit(GROUP, two.id)
+        await world.until(is_up(one, two), "both in rotation")
+        assert Counter(await world.send(10)) == {"web-1": 5, "web-2": 5}
 
     async def test_a_target_given_back_serves_again_without_being_admitted_again(self, world: World) -> None:
         await world.balancer.configure("shop", a_routing(world.port))

@@ -12,7 +12,7 @@ from fairlead.core.anomalies import FULL, LEAST
 from fairlead.core.model import Stickiness
 from fairlead.core.traffic import TargetGroup
 from fairlead.haproxy.commands import Command, ServerState
-from fairlead.haproxy.membership import admission, differences, group_of, level, mark_down, strangers
+from fairlead.haproxy.membership import admission, differences, group_of, level, mark_down, strangers, unwatched
 from fairlead.haproxy.servers import CHECKED, OPEN, Member, file_line, recalled
 from tests.haproxy.builders import GROUP, a_check, a_group, a_target
 
@@ -81,7 +81,7 @@ def a_member(number: int = 1, mode: str = "initial", down: bool = False, weight:
 MEMBERS = st.lists(
     st.tuples(
         st.integers(1, 6),
-        st.sampled_from(["initial", "in_service", "draining"]),
+        st.sampled_from(["initial", "warm", "in_service", "draining"]),
         st.booleans(),
         st.sampled_from([LEAST, 5, FULL]),
     ),
@@ -109,6 +109,40 @@ def test_who_has_passed_no_check_is_never_exposed(members: list[Member], kind: T
     model.take(differences({GROUP: kind}, members, {}))
     trusted = {member.target.id for member in members if member.trusted}
     assert {name for _, name in model.exposed} == trusted
+
+
+@given(members=MEMBERS, world=WORLDS, kind=KINDS)
+def test_whoever_leaves_maintenance_to_be_checked_is_added_anew(
+    members: list[Member], world: World, kind: TargetGroup
+) -> None:
+    anew = unwatched({GROUP: kind}, members, world)
+    model = Model({server: state for server, state in world.items() if server not in anew})
+    changes = differences({GROUP: kind}, members, model.states)
+    model.take(changes)
+    assert set(anew) <= model.checked.keys(), "each is added again"
+    maintained = {server for server, state in world.items() if state.closed and not state.drained}
+    left = {server for server in maintained - model.checked.keys() if server[0] != GROUP + OPEN}
+    assert kind.health_check.enabled is False or all(model.admin[server] == "maint" for server in left)
+    assert unwatched({GROUP: kind}, members, model.states) == []
+    assert differences({GROUP: kind}, members, model.states) == []
+
+
+def test_a_target_that_stays_in_maintenance_is_left_there() -> None:
+    members = [
+        a_member(1, "draining"),
+        a_member(2, "initial"),
+        a_member(3, "warm"),
+        a_member(4, "in_service", down=True),
+    ]
+    world = {
+        (GROUP + role, f"web-{number}"): a_state(GROUP + role, f"web-{number}", running=False, mode="maint")
+        for role in ROLES
+        for number in (1, 2, 3, 4)
+    }
+    all_of = {number: {(GROUP + role, f"web-{number}") for role in CHECKED} for number in (1, 2, 3, 4)}
+    assert set(unwatched(GROUPS, members, world)) == set().union(*all_of.values())
+    assert set(unwatched({GROUP: STICKY}, members, world)) == all_of[2] | all_of[3] | all_of[4]
+    assert unwatched({GROUP: UNCHECKED}, members, world) == []
 
 
 @given(members=MEMBERS, world=WORLDS, kind=KINDS)

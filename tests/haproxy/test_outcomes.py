@@ -39,3 +39,11 @@ def test_a_target_that_came_within_the_window_counts_from_its_beginning() -> Non
     outcomes.note(0.0, {})
     outcomes.note(5.0, so_far(3, 1))
     assert outcomes.recent([KEY, (GROUP, "web-2")]) == {KEY: Tally(requests=3, errors=1), (GROUP, "web-2"): Tally()}
+
+
+def test_a_target_whose_server_was_added_anew_counts_from_there() -> None:
+    outcomes = Outcomes()
+    outcomes.begin(0.0)
+    outcomes.note(0.0, so_far(100, 9))
+    outcomes.note(5.0, so_far(3, 1))
+    assert outcomes.recent([KEY]) == {KEY: Tally(requests=3, errors=1)}

@@ -12,9 +12,10 @@ from typing import Literal
 
 from fairlead.core.model import HealthCheck, Listener, LoadBalancerAttributes, TargetGroupAttributes
 
-Mode = Literal["initial", "in_service", "draining"]
-"""What the daemon wants of a target: `initial` gets no request until its first passed check; `in_service` gets requests
-while its checks pass; `draining` gets no new request while the running ones finish."""
+Mode = Literal["initial", "warm", "in_service", "draining"]
+"""What the daemon wants of a target: `initial` gets no request until its first passed check; `warm` is checked and gets
+none until it is admitted; `in_service` gets requests while its checks pass; `draining` gets no new request while the
+running ones finish."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

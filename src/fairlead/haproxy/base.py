@@ -57,7 +57,7 @@ class Balancer(Protocol):
         ...
 
     async def admit(self, group: str, target: str) -> None:
-        """It passed its first check: `initial` becomes `in_service`, with requests from now on."""
+        """It passed its first check: `initial` or `warm` becomes `in_service`, with requests from now on."""
         ...
 
     async def mark_down(self, group: str, target: str) -> None:

@@ -1,8 +1,8 @@
 """A balancer that plays: the port's promises without HAProxy, in virtual time, with faults that a test scripts.
 
-It keeps the same law as the real one: an `initial` target gets nothing before `admit` or its own passed checks, a
-draining one nothing, a change that raises after it was remembered is carried out when the node is back. Its world
-outlives the daemon: `start` by a second daemon finds what is there.
+It keeps the same law as the real one: an `initial` target gets nothing before `admit` or its own passed checks, a warm
+one nothing before `admit`, a draining one nothing, a change that raises after it was remembered is carried out when the
+node is back. Its world outlives the daemon: `start` by a second daemon finds what is there.
 
 What a test sets: `answer` and `health` (what checks find), `sessions`, `requests`, `serve` (what a target did),
 `occupy` (foreign ports), `ports_lost`, `fail` (the next call of a verb), `die` and `revive`. What it reads: `serving`,
@@ -245,7 +245,7 @@ class FakeBalancer(Balancer):
             member = self._wanted.members.get((group, target))
             if member is None:
                 raise BalancerError(f"target {target} cannot be admitted", f"group {group} has no such target")
-            if member.target.mode == "initial":
+            if member.target.mode in ("initial", "warm"):
                 self._wanted.members[group, target] = Member(target=replace(member.target, mode="in_service"))
 
         await self._do("admit", (group, target), effect)
@@ -378,7 +378,7 @@ class FakeBalancer(Balancer):
 
     def _up(self, member: Member) -> bool:
         """In rotation: an admitted target until a check fails, an initial one from its first passed check on."""
-        if member.target.mode == "draining" or member.down:
+        if member.target.mode in ("warm", "draining") or member.down:
             return False
         if not self._wanted.groups[member.target.group].health_check.enabled:
             return member.target.mode == "in_service"

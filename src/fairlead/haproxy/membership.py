@@ -5,7 +5,8 @@ call on the result gives nothing; a server that joins gets no request before its
 ready: haproxy.md section 3.1), unless its target passed one before; where nothing is checked, before it is admitted.
 
 Who is to get no new request drains, so that its checks go on and tell when it may be given back. In a group with
-stickiness that would not keep its clients away: there it goes into maintenance.
+stickiness that would not keep its clients away: there it goes into maintenance. One that is warm never had a client, so
+it drains in every group.
 """
 
 from __future__ import annotations
@@ -55,6 +56,22 @@ def strangers(wanted: Iterable[Key], states: States) -> list[tuple[str, str]]:
     return [(backend, server) for backend, server in states if (group_of(backend), server) not in known]
 
 
+def unwatched(groups: Mapping[str, TargetGroup], members: Iterable[Member], states: States) -> list[tuple[str, str]]:
+    """(backend, server) of each one in maintenance that is to be checked from now on. When a check falls due in
+    maintenance HAProxy puts it off by a whole interval, and those of its file it begins to check one after the other
+    over an interval. So such a server is deleted and added anew: then it is checked like any that joins."""
+    found = []
+    for member in members:
+        group = groups[member.target.group]
+        if member.target.mode == "draining" and is_sticky(group):
+            continue  # it stays in maintenance
+        for role in CHECKED:
+            state = states.get(_server(member, role))
+            if is_checked(group, role) and state is not None and state.closed and not state.drained:
+                found.append(_server(member, role))
+    return found
+
+
 def newcomer(group: TargetGroup, target: Target, full: Iterable[Key]) -> Member:
     """A target that was not there. full: who has its full share already. Its own is to grow slowly when another of its
     group has (aws-semantics B3): the first would only keep each other from requests that somebody must answer."""
@@ -94,7 +111,9 @@ def level(backend: str, servers: Iterable[str]) -> list[Command]:
 
 def _checked(group: TargetGroup, member: Member, role: str, state: ServerState | None) -> list[Command]:
     steps: list[str] = []
-    if member.target.mode == "draining":
+    if member.target.mode == "warm":
+        steps = [] if state and state.drained else ["enable health", "drain", "health down"]
+    elif member.target.mode == "draining":
         steps = _closing(group, state)
         if not steps and not is_sticky(group) and not (state and state.drained):
             # Its checks go on, so that they can tell when it is given back.

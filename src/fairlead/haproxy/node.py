@@ -133,7 +133,7 @@ class HaproxyNode(Balancer):
             member = self._wanted.members.get((group, target))
             if member is None:
                 raise BalancerError(f"target {target} cannot be admitted", f"group {group} has no such target")
-            if member.target.mode != "initial":
+            if member.target.mode not in ("initial", "warm"):
                 return []
             admitted = replace(member, target=replace(member.target, mode="in_service"), down=False)
             self._wanted.members[member.key] = admitted

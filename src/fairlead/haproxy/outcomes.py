@@ -43,4 +43,9 @@ class Outcomes:
         if not self._samples:
             return {}
         first, last = self._samples[0][1], self._samples[-1][1]
-        return {key: last.get(key, Tally()).since(first.get(key, Tally())) for key in keys}
+        return {key: _between(first.get(key, Tally()), last.get(key, Tally())) for key in keys}
+
+
+def _between(first: Tally, last: Tally) -> Tally:
+    # The server of a target that comes back from maintenance is another one, which counts from nothing.
+    return last.since(first) if last.requests >= first.requests and last.errors >= first.errors else last

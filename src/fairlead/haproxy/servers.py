@@ -119,8 +119,8 @@ def options(group: TargetGroup, member: Member, role: str) -> str:
 
 
 def file_line(group: TargetGroup, member: Member, role: str) -> str:
-    """The `server` line of the file. Whoever HAProxy may not trust blindly starts `disabled`, and is joined afterwards
-    by drain, health down, ready (haproxy.md section 3.6)."""
+    """The `server` line of the file. Whoever HAProxy may not trust blindly starts `disabled`, and is afterwards
+    deleted and added anew as one that joins (`membership.unwatched`)."""
     target = member.target
     address = words.word(words.target_address(target.address), "target address")
     line = f"    server {words.name(target.id, 'instance')} {address} {options(group, member, role)}"
@@ -155,4 +155,4 @@ def _ramp(group: TargetGroup, member: Member, role: str) -> str:
 
 def is_in(member: Member, role: str) -> bool:
     """Whether the member has a server in that backend: fail-open never sends to one that has not passed a check."""
-    return role in CHECKED or member.target.mode != "initial"
+    return role in CHECKED or member.target.mode not in ("initial", "warm")

@@ -174,8 +174,14 @@ class Upkeep:
 
     async def _settle(self, process: Process, more: Iterable[Command] = ()) -> None:
         """Compare what HAProxy has with what is remembered, and send what makes them equal."""
+        groups, members = self._wanted.groups, self._wanted.members.values()
         states = parse_servers_state(await process.runtime.ask(SHOW_STATE))
-        joining = membership.differences(self._wanted.groups, self._wanted.members.values(), states)
+        if anew := membership.unwatched(groups, members, states):
+            # One that cannot be deleted, since something is open inside, waits for its checks instead.
+            left, _ = await self._delete(process, anew)
+            for server in set(anew) - set(left):
+                del states[server]
+        joining = membership.differences(groups, members, states)
         await process.runtime.run([*joining, *more])
         await self._remove(process, membership.strangers(self._wanted.members, states))
         await self._look(process)
