@@ -20,6 +20,7 @@ from fairlead.core.model import (
 from fairlead.core.observed import Instance, InstanceRecord, Observed, StartHistory
 from fairlead.core.processes import Outcome, Process
 from fairlead.core.routing import routing_of
+from fairlead.core.scaling.policies import Scaling
 from fairlead.core.traffic import Check, TargetReport
 
 BOOT = "boot-1"
@@ -44,6 +45,13 @@ def a_service(name: str = "web", *, instances: int = 2, **fields: Any) -> Servic
         target_group=TargetGroupAttributes(**group),
         **fields,
     )
+
+
+def a_group(name: str = "web", *, minimum: int = 1, desired: int = 2, maximum: int = 4, **fields: Any) -> Service:
+    """A service with an auto scaling group; fields of its `scaling` or of the service."""
+    scaling = {key: fields.pop(key) for key in list(fields) if key in Scaling.__dataclass_fields__}
+    service = a_service(name, **fields)
+    return replace(service, minimum=minimum, desired=desired, maximum=maximum, scaling=Scaling(**scaling))
 
 
 def a_release(service: str = "web", number: int = 1, **fields: Any) -> Release:
@@ -135,6 +143,15 @@ def starting(number: int = 1, *, service: str = "web", check: Check | None = REF
         record=a_record(number, service=service, state="pending", **fields),
         process=Process(alive=True, pid=1000 + number),
         target=a_target(number, service=service, mode="initial", up=False, check=check),
+    )
+
+
+def warm(number: int = 1, *, service: str = "web", check: Check | None = PASSED, **fields: Any) -> Instance:
+    """In the warm pool, and well."""
+    return Instance(
+        record=a_record(number, service=service, **({"state": "warm", "pooled": True, "in_service_at": None} | fields)),
+        process=Process(alive=True, pid=1000 + number),
+        target=a_target(number, service=service, mode="warm", up=False, check=check),
     )
 
 

@@ -10,8 +10,8 @@ from fairlead.core.processes import Outcome
 
 from .builders import a_record
 
-STATES: tuple[State, ...] = ("pending", "in_service", "terminating", "ended")
-EVENTS: tuple[Event, ...] = ("admit", "retire", "deregister", "stop", "end")
+STATES: tuple[State, ...] = ("pending", "warm", "in_service", "terminating", "ended")
+EVENTS: tuple[Event, ...] = ("admit", "warm", "retire", "deregister", "stop", "end")
 
 
 def test_a_whole_life() -> None:
@@ -24,6 +24,16 @@ def test_a_whole_life() -> None:
     record = advance(record, "stop", 4.0)
     record = advance(record, "end", 5.0, outcome=Outcome(exit_status=0))
     assert (record.state, record.deregistered_at, record.stopping_at, record.ended_at) == ("ended", 3.0, 4.0, 5.0)
+
+
+def test_a_life_in_the_warm_pool() -> None:
+    record = advance(a_record(state="pending", pooled=True), "warm", 1.0)
+    assert (record.state, record.pooled, record.warm_at, record.in_service_at) == ("warm", True, 1.0, None)
+    record = advance(record, "admit", 2.0)
+    assert (record.state, record.pooled, record.in_service_at) == ("in_service", False, 2.0)
+    record = advance(record, "warm", 3.0)
+    assert (record.state, record.pooled, record.warm_at, record.in_service_at) == ("warm", True, 3.0, 2.0)
+    assert advance(record, "admit", 4.0).in_service_at == 4.0
 
 
 @pytest.mark.parametrize("event", EVENTS)

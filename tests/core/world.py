@@ -1,10 +1,12 @@
 """A world made of values: applies plans as the shells do, one act at a time, so that a plan may be cut anywhere.
 
 Programs pass their check `start_time` after their launch if their release is good; those of a bad release end at once.
+`watch` is asked before and after every single act: that is where laws are held.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from fairlead.core import plan as plans
@@ -47,6 +49,8 @@ class World:
     verdicts: list[plans.Action] = field(default_factory=list)
     launches: int = 0
     removed: bool = False
+    watch: Callable[[plans.Action | None], None] = field(default=lambda action: None)
+    """Called with each act that is about to be done, and with None when it is."""
 
     # What a snapshot shows
 
@@ -94,7 +98,8 @@ class World:
                 check=check,
                 sessions=self.sessions.get(record.id, 0) if program and program.outcome is None else 0,
             )
-        if record.state == "in_service" and mode == "in_service" and not self.up(record.id):
+        down = record.state == "warm" or (record.state == "in_service" and mode == "in_service")
+        if down and not self.up(record.id):
             self.unhealthy_at.setdefault(record.id, self.now)
         else:
             self.unhealthy_at.pop(record.id, None)
@@ -117,7 +122,9 @@ class World:
         """One turn; `fuse`: the daemon dies after so many actions."""
         plan = decide(self.wanted, self.observe(), self.now)
         for action in plan.actions[:fuse]:
+            self.watch(action)
             self.act(action)
+            self.watch(None)
         return plan
 
     def settle(self, *, most: int = 400, pace: float = 0.1) -> int:
@@ -141,11 +148,20 @@ class World:
                 self.records[instance] = replace(self.records[instance], launched_at=self.now)
                 self._run(self.records[instance])
             case plans.Register(instance=instance):
-                self.targets.setdefault(instance, "initial")
+                self.targets.setdefault(instance, _first_mode(self.records[instance]))
             case plans.Admit(instance=instance):
                 self.targets[instance] = "in_service"
-                if self.records[instance].state == "pending":
+                if self.records[instance].state != "in_service":
                     self.records[instance] = advance(self.records[instance], "admit", self.now)
+            case plans.Warm(instance=instance):
+                self.records[instance] = advance(self.records[instance], "warm", self.now)
+            case plans.Pool(instance=instance):
+                self.records[instance] = advance(self.records[instance], "warm", self.now)
+                self.targets[instance] = "draining"
+            case plans.Restore(instance=instance):
+                self.targets[instance] = "in_service"
+            case plans.Condemn(instance=instance, reason=reason):
+                self.records[instance] = replace(self.records[instance], condemned=reason)
             case plans.MarkDown():
                 pass
             case plans.Retire(instance=instance, reason=reason, failed_start=failed):
@@ -202,6 +218,7 @@ class World:
             launched_at=self.now,
             started_at="",
             cause=action.reason,
+            pooled=action.pooled,
         )
         assert record.id not in self.records, "an instance number was used twice"
         self.records[record.id] = record
@@ -212,7 +229,7 @@ class World:
         bad = record.release in self.bad_releases
         outcome = Outcome(exit_status=1) if bad else None
         self.programs[record.id] = Program(launched_at=self.now, release=record.release, outcome=outcome)
-        self.targets[record.id] = "initial"
+        self.targets[record.id] = _first_mode(record)
 
     # What befalls it
 
@@ -222,3 +239,16 @@ class World:
 
     def serving(self) -> list[str]:
         return [name for name, mode in self.targets.items() if mode == "in_service" and self.up(name)]
+
+    def living(self) -> list[InstanceRecord]:
+        """Those that are not on their way out, and whose process lives."""
+        return [
+            record
+            for record in self.records.values()
+            if record.state not in ("terminating", "ended")
+            and (record.id not in self.programs or self.programs[record.id].outcome is None)
+        ]
+
+
+def _first_mode(record: InstanceRecord) -> Mode:
+    return "warm" if record.pooled else "initial"

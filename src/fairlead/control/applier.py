@@ -21,7 +21,7 @@ from fairlead.core.lifecycle import advance
 from fairlead.core.model import Release
 from fairlead.core.observed import InstanceRecord
 from fairlead.core.processes import Outcome
-from fairlead.core.traffic import Routing, Target
+from fairlead.core.traffic import Mode, Routing, Target
 from fairlead.engines.base import Engine, LaunchOrder
 from fairlead.errors import EngineError, NotFound, PortInUse
 from fairlead.haproxy.base import Balancer
@@ -92,6 +92,7 @@ class Applier:
             launched_at=self._clock.now(),
             started_at=self._clock.wall(),
             cause=action.reason,
+            pooled=action.pooled,
         )
         self._store.save_instance(record)
         self._tell("launched", record, f"{record.id} launched: {action.reason}")
@@ -137,6 +138,9 @@ class Applier:
     @apply.register
     async def _(self, action: plans.Admit) -> None:
         record = self._record(action.instance)
+        if record.state == "warm":
+            await self._let_in(record, action.reason)
+            return
         if record.serves:
             await self._balancer.admit(f"{self._stack}.{record.service}", record.id)
             record = self._record(action.instance)  # a command may have marked it meanwhile
@@ -147,6 +151,32 @@ class Applier:
             self._tell("in_service", record, f"{record.id} in service after {took:.1f} s: {action.reason}")
             if record.runs and record.serves and not record.address.startswith("unix:"):
                 await self._warn_of_exposure(record)
+
+    async def _let_in(self, record: InstanceRecord, reason: str) -> None:
+        """From the warm pool. Recorded first: one that gets requests is never taken for a warm one."""
+        self._store.save_instance(advance(record, "admit", self._clock.now()))
+        self._tell("in_service", record, f"{record.id} in service: {reason}")
+        group = f"{self._stack}.{record.service}"
+        if mode_of(record) == "draining":
+            await self._balancer.restore(group, record.id)
+        else:
+            await self._balancer.admit(group, record.id)
+
+    @apply.register
+    async def _(self, action: plans.Warm) -> None:
+        record, now = self._record(action.instance), self._clock.now()
+        self._store.save_instance(advance(record, "warm", now))
+        took = now - record.launched_at
+        self._tell("warm", record, f"{record.id} in the warm pool after {took:.1f} s: {action.reason}")
+        if not record.address.startswith("unix:"):
+            await self._warn_of_exposure(record)
+
+    @apply.register
+    async def _(self, action: plans.Pool) -> None:
+        record = self._record(action.instance)
+        self._store.save_instance(advance(record, "warm", self._clock.now()))
+        self._tell("pooled", record, f"{record.id} returns to the warm pool: {action.reason}")
+        await self._balancer.drain(f"{self._stack}.{record.service}", record.id)
 
     async def _warn_of_exposure(self, record: InstanceRecord) -> None:
         """It passed its check, so what there is to say of where it listens is that others can reach it too."""
@@ -286,8 +316,9 @@ class Applier:
 
     async def _register(self, record: InstanceRecord) -> None:
         group = f"{self._stack}.{record.service}"
+        mode = mode_of(record) if record.pooled else "initial"
         await self._balancer.register(
-            Target(group=group, id=record.id, number=record.number, address=record.address, mode="initial")
+            Target(group=group, id=record.id, number=record.number, address=record.address, mode=mode)
         )
 
     def _record(self, instance: str) -> InstanceRecord:
@@ -300,16 +331,29 @@ class Applier:
         self._journal.event(self._stack, kind, text, service=record.service, instance=record.id)
 
 
+def mode_of(record: InstanceRecord) -> Mode:
+    """What the balancer should make of it. A warm one that has served drains: a client may hold its cookie."""
+    if record.drained:
+        return "draining"
+    match record.state:
+        case "pending":
+            return "warm" if record.pooled else "initial"
+        case "warm":
+            return "warm" if record.in_service_at is None else "draining"
+        case "in_service":
+            return "in_service"
+    return "draining"
+
+
 def targets_of(wanted: StackRecord, records: tuple[InstanceRecord, ...]) -> tuple[Target, ...]:
     """The targets that the balancer should have for these live records: what a restarted daemon hands it."""
-    modes = {"pending": "initial", "in_service": "in_service", "terminating": "draining"}
     return tuple(
         Target(
             group=f"{wanted.name}.{record.service}",
             id=record.id,
             number=record.number,
             address=record.address,
-            mode="draining" if record.drained else modes[record.state],  # type: ignore[arg-type]
+            mode=mode_of(record),
         )
         for record in records
         if record.serves and record.deregistered_at is None

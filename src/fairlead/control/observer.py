@@ -8,7 +8,7 @@ from __future__ import annotations
 from fairlead.control.clock import Clock
 from fairlead.control.runs import Runs
 from fairlead.core.desired import StackRecord
-from fairlead.core.health import TargetHealth, explain, is_down, target_health
+from fairlead.core.health import TargetHealth, explain, fails, is_down, target_health
 from fairlead.core.model import HealthCheck
 from fairlead.core.observed import Instance, InstanceRecord, Observed
 from fairlead.core.processes import Process
@@ -121,7 +121,8 @@ class Observer:
         """Since when it has been down. Unknown is not down: while the balancer is silent, nothing changes."""
         was_down = record.id in self._unhealthy_at
         if known:
-            if record.state == "in_service" and target is not None and is_down(target, was_down):
+            down = record.state == "in_service" and target is not None and is_down(target, was_down)
+            if down or (record.state == "warm" and fails(target)):
                 self._unhealthy_at.setdefault(record.id, now)
             else:
                 self._unhealthy_at.pop(record.id, None)

@@ -12,20 +12,18 @@ from typing import Any
 
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal, Progress
+from fairlead.control.sizing import Sizing, answer, reached, refuse_failures
 from fairlead.control.stackloop import StackLoop
-from fairlead.core.capacity import serving
-from fairlead.core.desired import Scaled, StackRecord
+from fairlead.control.standby import others_that_serve, refuse_unless_in_service, taken_aside, taken_back
+from fairlead.core.desired import StackRecord
 from fairlead.core.launch import Start, Surroundings, start_of, start_once
 from fairlead.core.layout import Layout
 from fairlead.core.model import Release, Service
 from fairlead.core.observed import InstanceRecord, Observed
-from fairlead.core.rollout import FAILED_STARTS
+from fairlead.core.suspension import LAUNCH, TERMINATE
 from fairlead.engines.base import Engine
-from fairlead.errors import DeploymentFailed, NotFound, UsageError
+from fairlead.errors import NotFound, UsageError
 from fairlead.store.database import Store
-
-MOST_INSTANCES = 100
-"""Instances of one service, as in the file."""
 
 TERMINATED = "terminated by hand"
 
@@ -46,60 +44,38 @@ class Operations:
     ) -> None:
         self._store, self._engine, self._journal, self._clock = store, engine, journal, clock
         self._layout, self._around, self._user, self._loop_for = layout, around, user, loop_for
+        self._sizing = Sizing(store, journal, clock)
 
-    async def scale(self, record: StackRecord, service: str, desired: int, progress: Progress) -> dict[str, Any]:
+    async def scale(
+        self,
+        record: StackRecord,
+        service: str,
+        desired: int | None,
+        progress: Progress,
+        *,
+        minimum: int | None,
+        maximum: int | None,
+    ) -> dict[str, Any]:
         """See `Supervisor.scale`."""
         declared = service_named(record, service)
         refuse_unless_run(declared.runs, service, "its size is the number of addresses in the file")
-        if not 0 <= desired <= MOST_INSTANCES:
-            raise UsageError(f"{service} cannot have {desired} instances", f"from 0 to {MOST_INSTANCES} are possible")
-        before = record.sized(declared).desired
+        loop = self._loop_for(record.name)
         with self._journal.follow(record.name, progress):
-            self._set_size(record, declared, desired)
-            if before != desired:
-                as_declared = desired == declared.desired
-                said = "as the file says" if as_declared else f"by hand (the file says {declared.desired})"
-                text = f"{service}: desired {before} -> {desired}, {said}"
-                self._journal.event(record.name, "scaled", text, service=service)
+            self._sizing.set(record, declared, minimum=minimum, desired=desired, maximum=maximum)
+            loop.wake()
             await self._store.durable()
-            text = await self._loop_for(record.name).until(lambda wanted, observed: _sized(wanted, observed, service))
-        return {
-            "stack": record.name,
-            "service": service,
-            "desired": desired,
-            "declared": declared.desired,
-            "text": text,
-        }
+            text = await loop.until(lambda wanted, observed: reached(wanted, observed, service))
+        return answer(self._store.stack(record.name) or record, declared, text)
 
     def drain(self, record: StackRecord, instance: str, observed: Observed, *, force: bool) -> str:
         """See `Supervisor.drain`."""
         found = self.instance(record, instance)
-        if not found.serves:
-            raise UsageError(f"{instance} takes no requests", f"{found.service} is a worker (`port: none`)")
-        if found.state != "in_service":
-            raise UsageError(f"{instance} cannot be drained", f"it is {found.state}, not in service")
+        refuse_unless_in_service(found, "drained")
         if found.drained:
-            return f"{instance} is drained already"
-        others = [
-            seen.record.id
-            for seen in observed.instances
-            if seen.record.service == found.service
-            and seen.record.id != instance
-            and seen.record.state == "in_service"
-            and not seen.record.drained  # perhaps a moment ago, and the balancer does not know yet
-            and serving(seen)
-        ]
-        if not others and not force:
-            away = [
-                one.id for one in self._store.instances(record.name) if one.service == found.service and one.drained
-            ]
-            desired = record.sized(service_named(record, found.service)).desired
-            more = f"fairlead instance return {away[0]}" if away else f"fairlead scale {found.service} {desired + 1}"
-            raise UsageError(
-                f"{instance} is the only one that serves {found.service}",
-                "without it every request would fail",
-                f"{more}, or use --force" if away or found.runs else "list another address in the file, or use --force",
-            )
+            return f"{instance} is {'on standby' if found.standby else 'drained already'}"
+        if not force and not others_that_serve(observed, found):
+            more = self._instead(record, found)
+            raise _only_one(found, f"{more}, or use --force")
         changed = replace(found, drained=True, drained_at=self._clock.now())
         self._mark(changed, "drained", f"{instance} drained by hand: it gets no new request")
         return f"{instance} gets no new request; `fairlead instance return {instance}` gives them back"
@@ -109,12 +85,39 @@ class Operations:
         found = self.instance(record, instance)
         if not found.drained:
             return f"{instance} was not drained"
+        if found.standby:
+            wanted, back, text = taken_back(record, service_named(record, found.service), found, self._clock)
+            self._mark(back, "returned", text, wanted)
+            return f"{text}; it gets requests again, as its health checks allow"
         self._mark(
             replace(found, drained=False, drained_at=None),
             "returned",
             f"{instance} returned by hand: it gets requests again",
         )
         return f"{instance} gets requests again, as its health checks allow"
+
+    def standby(self, record: StackRecord, instance: str, observed: Observed, *, decrement: bool) -> str:
+        """See `Supervisor.standby`."""
+        found = self.instance(record, instance)
+        refuse_unless_run(found.runs, instance, "`fairlead instance drain` takes it out of the load balancer")
+        if found.standby:
+            return f"{instance} is on standby already"
+        service = service_named(record, found.service)
+        wanted, aside, text = taken_aside(record, service, found, self._clock, decrement=decrement)
+        if not found.drained and not others_that_serve(observed, found):
+            raise _only_one(found, self._instead(record, found))
+        self._mark(aside, "standby", text, wanted)
+        return f"{text}; `fairlead instance return {instance}` ends it"
+
+    def _instead(self, record: StackRecord, found: InstanceRecord) -> str:
+        """What would let another one serve in its place."""
+        mine = (one for one in self._store.instances(record.name) if one.service == found.service and one.drained)
+        away = next((one.id for one in mine if one.id != found.id), "")
+        if away:
+            return f"fairlead instance return {away}"
+        if not found.runs:
+            return "list another address in the file"
+        return f"fairlead scale {found.service} {record.sized(service_named(record, found.service)).desired + 1}"
 
     def protect(self, record: StackRecord, instance: str, *, on: bool) -> str:
         """See `Supervisor.protect`."""
@@ -132,15 +135,19 @@ class Operations:
         """See `Supervisor.terminate`."""
         found = self.instance(record, instance)
         refuse_unless_run(found.runs, instance, "`fairlead instance drain` takes it out of the load balancer")
+        if not now and found.state != "terminating":
+            _refuse_while_suspended(record, found, decrement=decrement)
         with self._journal.follow(record.name, progress):
             # Asked again, its place is gone already.
-            takes_place = decrement and not found.condemned
+            takes_place = decrement and not (found.condemned or found.standby or found.pooled)
             service = record.sized(service_named(record, found.service)) if takes_place else None
             if found.state != "terminating":
-                if service is not None:
-                    self._set_size(record, service_named(record, found.service), max(0, service.desired - 1))
                 why = TERMINATED + (", with its place" if decrement else "")
-                self._mark(replace(found, condemned=why, at_once=now), "condemned", f"{instance}: {why}")
+                marked = replace(found, condemned=why, at_once=now)
+                if service is not None:
+                    declared = service_named(record, found.service)
+                    self._sizing.set(record, declared, desired=max(0, service.desired - 1), marked=(marked,))
+                self._mark(marked, "condemned", f"{instance}: {why}")
             await self._store.durable()
             loop = self._loop_for(record.name)
             return await loop.until(lambda wanted, observed: _ended(observed, found.service, instance))
@@ -171,16 +178,12 @@ class Operations:
             "release": release.number,
         }
 
-    def _set_size(self, record: StackRecord, declared: Service, desired: int) -> None:
-        """As the file says: then nothing is set by hand any more."""
-        scaled = {name: size for name, size in record.scaled.items() if name != declared.name}
-        if desired != declared.desired:
-            scaled[declared.name] = Scaled(desired=desired, declared=declared.desired)
-        self._store.save_stack(replace(record, scaled=scaled))
-        self._loop_for(record.name).wake()
-
-    def _mark(self, changed: InstanceRecord, kind: str, text: str) -> None:
-        self._store.save_instance(changed)
+    def _mark(self, changed: InstanceRecord, kind: str, text: str, wanted: StackRecord | None = None) -> None:
+        """Record it, and what is wanted of its stack if that changes with it."""
+        if wanted is None:
+            self._store.save_instance(changed)
+        else:
+            self._store.save_stack(wanted, changed)
         self._journal.event(changed.stack, kind, text, service=changed.service, instance=changed.id)
         self._loop_for(changed.stack).wake()
 
@@ -209,43 +212,30 @@ def service_named(record: StackRecord, name: str) -> Service:
     raise NotFound(f"there is no service {name!r} in {record.name}", f"it has {known}", "fairlead status")
 
 
+def _only_one(found: InstanceRecord, instead: str) -> UsageError:
+    what = f"{found.id} is the only one that serves {found.service}"
+    return UsageError(what, "without it every request would fail", instead)
+
+
+def _refuse_while_suspended(record: StackRecord, found: InstanceRecord, *, decrement: bool) -> None:
+    """UsageError for what nobody would do: it is not ended, or nobody is started who could serve in its place."""
+    takes_part = not (found.standby or found.pooled)
+    for process, stops in ((TERMINATE, True), (LAUNCH, takes_part and not decrement)):
+        if stops and record.is_suspended(found.service, process):
+            why = f"{process} is suspended for {found.service}"
+            raise UsageError(
+                f"{found.id} would stay as it is", why, f"fairlead resume {found.service} {process}, or use --now"
+            )
+
+
 def refuse_unless_run(runs: bool, name: str, why: str) -> None:
     """UsageError for what only makes sense of what fairlead runs."""
     if not runs:
         raise UsageError(f"{name} is routed to, and not run by fairlead", why)
 
 
-def _sized(wanted: StackRecord, observed: Observed, name: str) -> str:
-    """Whether as many serve as are wanted; DeploymentFailed when new ones cannot start."""
-    service = next((one for one in wanted.desired.stack.services if one.name == name), None)
-    if service is None or wanted.wanted == "down":
-        raise NotFound(f"{name} is no longer in {wanted.name}", "it was taken down meanwhile")
-    desired = wanted.sized(service).desired
-    mine = [one for one in observed.instances if one.record.service == name and one.record.state != "terminating"]
-    ready = sum(1 for one in mine if serving(one) or one.record.drained)
-    if ready == desired == len(mine):
-        return f"{name} has {desired} instance{'s' if desired != 1 else ''}"
-    protected = sum(1 for one in mine if one.record.protected)
-    if len(mine) > desired and ready == len(mine) == protected:
-        return f"{name} keeps {len(mine)} instances: they are protected from scale-in"
-    _refuse_failures(observed, name, f"{name} does not reach {desired} instances")
-    return ""
-
-
 def _ended(observed: Observed, service: str, instance: str) -> str:
     if not any(seen.record.id == instance for seen in observed.instances):
         return f"{instance} has ended"
-    _refuse_failures(observed, service, f"{instance} is not replaced, and stays")
+    refuse_failures(observed, service, f"{instance} is not replaced, and stays")
     return ""
-
-
-def _refuse_failures(observed: Observed, service: str, what: str) -> None:
-    """DeploymentFailed when new instances of the service cannot start."""
-    failing = [one for one in observed.starts if one.service == service and one.failures >= FAILED_STARTS]
-    if failing:
-        history = failing[0]
-        raise DeploymentFailed(
-            what,
-            f"{history.failures} ended before their first passed health check; the last one {history.last_outcome}",
-            f"fairlead logs --instance {history.last_instance}" if history.last_instance else "fairlead logs",
-        )

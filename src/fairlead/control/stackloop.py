@@ -23,7 +23,20 @@ from fairlead.control.observer import Observer
 from fairlead.core import runs
 from fairlead.core.desired import Deployment, StackRecord
 from fairlead.core.observed import Instance, Observed
-from fairlead.core.plan import Action, Admit, Deregister, Drain, Enlist, GiveUp, Plan, Register, Remove, Retire, Succeed
+from fairlead.core.plan import (
+    Action,
+    Admit,
+    Deregister,
+    Drain,
+    Enlist,
+    GiveUp,
+    Plan,
+    Pool,
+    Register,
+    Remove,
+    Retire,
+    Succeed,
+)
 from fairlead.core.reconcile import decide, waiting
 from fairlead.core.routing import way_back
 from fairlead.engines.base import Engine
@@ -45,7 +58,7 @@ RUNAWAY = 50
 """Plans in a row after which the loop slows down: no stack needs so many steps without waiting for anything."""
 
 
-TOGETHER = (Enlist, Register, Admit, Retire, Drain, Deregister)
+TOGETHER = (Enlist, Register, Admit, Pool, Retire, Drain, Deregister)
 """What the balancer carries out for many at the price of one."""
 
 Reached = Callable[[StackRecord, Observed], str]
@@ -259,7 +272,13 @@ class StackLoop:
         if wanted.deployment is None:
             return
         deployment = replace(wanted.deployment, status="successful")
-        record = replace(wanted, previous=None, deployment=deployment, scaled=wanted.by_hand())
+        record = replace(
+            wanted,
+            previous=None,
+            deployment=deployment,
+            scaled=wanted.by_hand(),
+            groups=wanted.kept_groups(self._clock.boot),
+        )
         self._store.save_stack(record)
         took = self._clock.now() - deployment.began_at if deployment.boot == self._clock.boot else None
         after = f" after {took:.1f} s" if took is not None else ""
@@ -365,6 +384,6 @@ def _is_busy(wanted: StackRecord, observed: Observed) -> bool:
         not observed.balancer_known
         or wanted.wanted == "down"
         or wanted.under_way is not None
-        or any(instance.record.state != "in_service" for instance in observed.instances)
+        or any(instance.record.state not in ("in_service", "warm") for instance in observed.instances)
         or bool(runs.live(observed.runs))
     )

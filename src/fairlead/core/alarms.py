@@ -135,7 +135,8 @@ def measure(wanted: StackRecord, observed: Observed, healths: Mapping[str, str])
         mine = [one.record for one in observed.instances if one.record.service == service.name]
         states = [healths.get(record.id, "") for record in mine if not record.drained]
         healthy.append(states.count("healthy"))
-        drained = sum(1 for record in mine if record.drained and record.state != "terminating")
+        away = (record for record in mine if record.drained and not record.standby)
+        drained = sum(1 for record in away if record.state != "terminating")
         lacking += max(desired - drained - healthy[-1], states.count("unhealthy"), 0)
     return {"unhealthy_targets": float(lacking), "healthy_targets": float(min(healthy)) if healthy else None}
 

@@ -103,7 +103,7 @@ def _troubles(scene: Scene) -> list[str]:
         clauses.append("the balancer does not answer, so nobody knows which targets are healthy")
     told: set[str] = set()
     for instance in by_number(scene.mine):
-        if instance.record.state == "pending" and not reconcile.is_gone(instance):
+        if instance.record.state == "pending" and not instance.record.pooled and not reconcile.is_gone(instance):
             clauses.append(_starting(scene, instance, told))
     for action in scene.decided:
         if isinstance(action, Launch) and action.service == scene.service.name:
@@ -186,12 +186,16 @@ def _ailing(scene: Scene, instance: Instance) -> list[str]:
     record = instance.record
     if record.state == "pending" and not reconcile.is_gone(instance):
         return []  # told as one that starts
+    if record.pooled and not reconcile.is_gone(instance):
+        return []  # out of the load balancer on purpose
     if record.state == "terminating":
         seconds = scene.age(instance, record.terminating_at)
         when = f" since {span(seconds)}" if seconds is not None else ""
         return [f"{record.id} is leaving{when}: {record.why}"]
     if reconcile.is_gone(instance):
         return [_loss(scene, record.id, reconcile.how_it_ended(instance, scene.observed))]
+    if record.standby:
+        return [f"{record.id} is on standby"]
     if record.drained:
         return [f"{record.id} was drained by hand"]
     if not scene.observed.balancer_known:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fairlead.core import capacity, reconcile
+from fairlead.core.census import is_old
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import explain
 from fairlead.core.model import Service
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.phrases import listed, several, span
+from fairlead.core.suspension import LAUNCH, REPLACE_UNHEALTHY, TERMINATE
 
 
 def awaited(
@@ -24,11 +26,13 @@ def awaited(
     if not observed.balancer_known:
         found.append("the balancer: it does not answer, and nothing that needs to know its targets is decided")
     if wanted.wanted == "up" and service.name in wanted.desired.releases:
+        found += _suspended(wanted, service, mine)
+        found += _protection(service, mine)
         found += _other_services(wanted, observed, now, service)
         found += _preparation(wanted, observed, now, service)
         found += _back_off(wanted, observed, now, service, mine)
     for instance in mine:
-        found += _instance(instance, service, observed, now, deploying=wanted.under_way is not None)
+        found += _instance(instance, wanted, service, observed, now)
     found += _listeners(wanted, observed, service)
     return tuple(found)
 
@@ -54,7 +58,7 @@ def _back_off(
     wanted: StackRecord, observed: Observed, now: float, service: Service, mine: Sequence[Instance]
 ) -> list[str]:
     release = wanted.desired.releases[service.name].number
-    have = sum(one.record.release == release and one.record.state in ("pending", "in_service") for one in mine)
+    have = sum(one.record.release == release for one in _group(mine))
     for history in observed.starts:
         if (history.service, history.release) != (service.name, release):
             continue
@@ -66,8 +70,52 @@ def _back_off(
     return []
 
 
-def _instance(instance: Instance, service: Service, observed: Observed, now: float, *, deploying: bool) -> list[str]:
-    record = instance.record
+def _group(mine: Sequence[Instance]) -> list[Instance]:
+    """Those that are counted as the group's capacity, or are about to be."""
+    return [
+        one
+        for one in mine
+        if one.record.state in ("pending", "in_service") and not (one.record.pooled or one.record.standby)
+    ]
+
+
+def _suspended(wanted: StackRecord, service: Service, mine: Sequence[Instance]) -> list[str]:
+    """What nobody does because an operator has suspended it."""
+    name, found = service.name, []
+    group = _group(mine)
+    release = wanted.desired.releases[name].number
+    below = wanted.desired.replaced_below.get(name, 0)
+    stay = [one for one in group if not (is_old(one, release, below) or one.record.condemned)]
+    missing = service.desired - len(stay)
+    if missing > 0 and wanted.is_suspended(name, LAUNCH):
+        lacks = f"{several(missing, 'instance')} fewer than desired, and none is started"
+        found.append(f"{_resume(name, LAUNCH)}: there {'is' if missing == 1 else 'are'} {lacks}")
+    surplus = len(group) - service.desired
+    if surplus > 0 and wanted.is_suspended(name, TERMINATE):
+        found.append(f"{_resume(name, TERMINATE)}: {several(surplus, 'instance')} more than desired stay")
+    gone = [one.record.id for one in group if reconcile.is_gone(one)]
+    if gone and wanted.is_suspended(name, REPLACE_UNHEALTHY):
+        found.append(f"{_resume(name, REPLACE_UNHEALTHY)}: nobody takes the place of {listed(gone)}")
+    return found
+
+
+def _resume(service: str, process: str) -> str:
+    return f"you: {process} is suspended, until `fairlead resume {service} {process}`"
+
+
+def _protection(service: Service, mine: Sequence[Instance]) -> list[str]:
+    """AWS's sentence (aws-semantics D8)."""
+    group = _group(mine)
+    if len(group) <= service.desired or not all(one.record.protected for one in group):
+        return []
+    return [
+        "you: could not scale to desired capacity because all remaining instances are protected from scale-in"
+        f" (`fairlead instance protect {group[0].record.id} --off`)"
+    ]
+
+
+def _instance(instance: Instance, wanted: StackRecord, service: Service, observed: Observed, now: float) -> list[str]:
+    record, deploying = instance.record, wanted.under_way is not None
     if reconcile.is_gone(instance) and record.state != "terminating":
         return []
     if observed.boot and record.boot != observed.boot:
@@ -75,8 +123,11 @@ def _instance(instance: Instance, service: Service, observed: Observed, now: flo
     match record.state:
         case "pending":
             return _first_check(instance, service, now, deploying=deploying)
+        case "in_service" if record.standby:
+            return [f"you: {record.id} is on standby, until `fairlead instance return {record.id}`"]
         case "in_service" if instance.unhealthy_at is not None:
-            return _recovery(instance, service, now)
+            kept = wanted.is_suspended(service.name, REPLACE_UNHEALTHY)
+            return _recovery(instance, service, now, kept=kept)
         case "in_service" if record.condemned:
             return [f"another instance that serves in the place of {record.id}, which then goes: {record.condemned}"]
         case "in_service" if record.drained:
@@ -98,14 +149,18 @@ def _first_check(instance: Instance, service: Service, now: float, *, deploying:
         limit = "its grace period is over, and replace_unhealthy is off: it is left as it is"
     else:
         limit = "its grace period is over: " + ("the deployment is given up" if deploying else "it is replaced")
-    return [f"the first passed health check of {record.id}{saw}; {limit}"]
+    where = ", which is for the warm pool" if record.pooled else ""
+    return [f"the first passed health check of {record.id}{where}{saw}; {limit}"]
 
 
-def _recovery(instance: Instance, service: Service, now: float) -> list[str]:
+def _recovery(instance: Instance, service: Service, now: float, *, kept: bool) -> list[str]:
+    """kept: ReplaceUnhealthy is suspended."""
     record, check = instance.record, service.health_check
     left = record.launched_at + check.grace_period - now
     if not check.replace_unhealthy:
         return [f"{record.id} to pass its checks again: replace_unhealthy is off, so it is not replaced"]
+    if kept:
+        return [f"{record.id} to pass its checks again, or {_resume(service.name, REPLACE_UNHEALTHY)}"]
     if left > 0:
         return [f"{record.id} to pass its checks again: it is replaced when its grace period ends, in {span(left)}"]
     return [f"an instance that serves in the place of {record.id}, or for it to pass its checks again"]

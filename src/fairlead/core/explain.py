@@ -22,6 +22,7 @@ from fairlead.core.observed import Instance, Observed
 from fairlead.core.performance import told, troubles
 from fairlead.core.phrases import ago, listed, span
 from fairlead.core.plan import Action
+from fairlead.core.scaling.shown import ScalingShown
 from fairlead.core.scene import Scene, by_number
 from fairlead.core.steps import Step, steps_of
 
@@ -81,6 +82,9 @@ class InstanceShown:
     cause: str
     why: str
     drained: bool
+    standby: str
+    """As in an instance's record: "", `replaced` or `decremented`."""
+    pooled: bool
     protected: bool
     condemned: str
     text: str
@@ -106,6 +110,9 @@ class Explanation:
     """Oldest first."""
     figures: Figures
     """How it did over the last seconds before that moment."""
+    suspended: tuple[str, ...] = ()
+    scaling: ScalingShown | None = None
+    """None: it has a fixed size."""
 
 
 def explain(
@@ -120,12 +127,13 @@ def explain(
     earlier: Sequence[Step] = (),
     since: Since | None = None,
     figures: Mapping[str, Figures] | None = None,
+    scaling: ScalingShown | None = None,
 ) -> Explanation:
     """Why `service` is as it is in `observed`.
 
     now: monotonic seconds of the snapshot. decided: the plan's actions. decision, at: the stored decision they are of,
     if any. earlier: steps of the decisions before it, oldest first. figures: how the service ("") and its instances did
-    of late. KeyError: no revision and no instance has it.
+    of late. scaling: its auto scaling group, if it has one. KeyError: no revision and no instance has it.
     """
     mine = tuple(instance for instance in observed.instances if instance.record.service == service)
     found = reconcile.service_of(wanted, service)
@@ -146,12 +154,17 @@ def explain(
         waits=awaited(wanted, observed, now, sized, mine),
         earlier=tuple(earlier),
         figures=scene.did(),
+        suspended=wanted.suspended.get(service, ()),
+        scaling=scaling,
     )
 
 
 def _size(wanted: StackRecord, declared: Service, sized: Service) -> SizeShown:
-    by_hand = sized is not declared
-    if by_hand:
+    group = wanted.groups.get(declared.name) if declared.scaling is not None else None
+    by_hand = group.by_hand if group is not None else sized is not declared
+    if group is not None and group.reason:
+        text = f"{sized.desired}, {group.reason}"
+    elif by_hand:
         text = f"{sized.desired}, set by hand; the file says {declared.desired}"
     else:
         text = f"{sized.desired}, as the file says"
@@ -208,7 +221,14 @@ def _deployment(wanted: StackRecord, observed: Observed, now: float) -> Deployme
     )
 
 
-_PHASES: Mapping[str, str] = {"pending": "launched_at", "in_service": "in_service_at", "terminating": "terminating_at"}
+_PHASES: Mapping[str, str] = {
+    "pending": "launched_at",
+    "warm": "warm_at",
+    "in_service": "in_service_at",
+    "terminating": "terminating_at",
+}
+
+_AWAY = {"drained": "drained by hand", "standby": "on standby, set by hand: it does not count as capacity"}
 
 
 def _shown(scene: Scene, instance: Instance) -> InstanceShown:
@@ -231,6 +251,8 @@ def _shown(scene: Scene, instance: Instance) -> InstanceShown:
         cause=record.cause,
         why=record.why,
         drained=record.drained,
+        standby=record.standby,
+        pooled=record.pooled,
         protected=record.protected,
         condemned=record.condemned,
         text=text,
@@ -244,7 +266,7 @@ def _clauses(scene: Scene, instance: Instance, health: TargetHealth) -> list[str
     record, target = instance.record, instance.target
     verb = "launched" if record.runs else "registered"
     clauses = [f"{verb} because: {record.cause}"] if record.cause else []
-    if health.reason and target is not None and record.state != "terminating":
+    if health.reason and target is not None and record.state not in ("terminating", "warm"):
         clauses.append(check_clause(scene.service.health_check, target.check))
     if instance.process is not None and instance.process.frozen:
         clauses.append("its process is frozen: stopped by SIGSTOP or a debugger")
@@ -255,7 +277,7 @@ def _clauses(scene: Scene, instance: Instance, health: TargetHealth) -> list[str
         clauses.append(f"over the last {WINDOW} s: {did}")
     clauses += troubles(scene.did(record.id), scene.others(instance))
     marks = [
-        *(("drained by hand",) if record.drained else ()),
+        *((_AWAY["standby" if record.standby else "drained"],) if record.drained else ()),
         *(("protected from scale-in",) if record.protected else ()),
         *((f"to be replaced: {record.condemned}",) if record.condemned else ()),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fairlead.core.capacity import in_place
+from fairlead.core.census import in_place
 from fairlead.core.health import first_checks
 from fairlead.core.model import Service, Targets
 from fairlead.core.observed import Instance

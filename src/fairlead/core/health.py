@@ -53,13 +53,13 @@ def target_health(instance: Instance, check: HealthCheck, now: float, *, balance
         if record.deregistered_at is not None:
             return _because("unused", "Target.NotRegistered")
         return _because("draining", "Target.DeregistrationInProgress")
+    if record.pooled:
+        return _aside(target)
     if not record.serves:
         runs = instance.process is not None and instance.process.alive
         return TargetHealth(state="healthy" if record.state == "in_service" and runs else "initial")
     if record.drained and target is not None and target.mode == "draining":
-        if target.sessions:
-            return _because("draining", "Target.DeregistrationInProgress")
-        return _because("unused", "Target.NotRegistered")
+        return _aside(target)
     if target is None:
         if not balancer_known:
             return _because("unavailable", "Elb.InternalError")
@@ -73,6 +73,18 @@ def target_health(instance: Instance, check: HealthCheck, now: float, *, balance
     if just_passed or (record.in_service_at is None and now - record.launched_at < first_checks(check)):
         return _because(*_FIRST)
     return failed_check(target.check)
+
+
+def _aside(target: TargetReport | None) -> TargetHealth:
+    """Of one that lives and is to get no request: drained by hand, or in the warm pool."""
+    if target is not None and target.mode == "draining" and target.sessions:
+        return _because("draining", "Target.DeregistrationInProgress")
+    return _because("unused", "Target.NotRegistered")
+
+
+def fails(target: TargetReport | None) -> bool:
+    """Whether its last check failed: all that tells of one that is checked and not in rotation."""
+    return target is not None and target.check is not None and not target.check.passed
 
 
 def is_down(target: TargetReport, was_down: bool) -> bool:

@@ -2,13 +2,16 @@
 
                   admit                  retire                end
       pending -----------> in_service -----------> terminating ----> ended
-         |                                             ^  |
-         +------------------- retire ------------------+  | deregister, stop (each once, in this order)
-                                                          +--+
+         |  |                |    ^                    ^  |
+         |  |           warm |    | admit              |  | deregister, stop (each once, in this order)
+         |  |                v    |                    |  |
+         |  +---- warm ----> warm  ------ retire ------+--+
+         +------------------- retire ------------------+
 
-pending: launched; the balancer gives it no request yet. in_service: it passed its first check. terminating: it gets no
-new request; first the balancer lets go of it, then its program is told to stop, then it is gone. ended: nothing of it
-is left but its log. An event that the table lacks raises and changes nothing.
+pending: launched; the balancer gives it no request yet. warm: it passed its first check, and waits in the warm pool
+without requests, until it is needed. in_service: it passed its first check. terminating: it gets no new request; first
+the balancer lets go of it, then its program is told to stop, then it is gone. ended: nothing of it is left but its log.
+An event that the table lacks raises and changes nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +22,15 @@ from typing import Literal
 from fairlead.core.observed import InstanceRecord, State
 from fairlead.core.processes import Outcome
 
-Event = Literal["admit", "retire", "deregister", "stop", "end"]
+Event = Literal["admit", "warm", "retire", "deregister", "stop", "end"]
 
 TABLE: dict[tuple[State, Event], State] = {
     ("pending", "admit"): "in_service",
+    ("pending", "warm"): "warm",
     ("pending", "retire"): "terminating",
+    ("warm", "admit"): "in_service",
+    ("warm", "retire"): "terminating",
+    ("in_service", "warm"): "warm",
     ("in_service", "retire"): "terminating",
     ("terminating", "deregister"): "terminating",
     ("terminating", "stop"): "terminating",
@@ -51,7 +58,9 @@ def advance(
         raise ImpossibleEvent(f"{record.id} is {record.state}: it cannot {event}")
     match event:
         case "admit":
-            return replace(record, state=state, in_service_at=now)
+            return replace(record, state=state, in_service_at=now, pooled=False)
+        case "warm":
+            return replace(record, state=state, pooled=True, warm_at=now)
         case "retire":
             return replace(record, state=state, terminating_at=now, why=why, failed_start=failed_start)
         case "deregister" if record.deregistered_at is None:

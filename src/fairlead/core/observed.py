@@ -13,7 +13,7 @@ from fairlead.core.processes import Outcome, Process
 from fairlead.core.runs import Due, Run
 from fairlead.core.traffic import MissingListener, Routing, TargetReport
 
-State = Literal["pending", "in_service", "terminating", "ended"]
+State = Literal["pending", "warm", "in_service", "terminating", "ended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class InstanceRecord:
     cause: str
     """Why it was launched, in words."""
     in_service_at: float | None = None
-    """Its first passed check; None: never passed one."""
+    """When it was let in: at its first passed check, or when it was needed from the warm pool. None: never."""
     terminating_at: float | None = None
     why: str = ""
     """Why it is terminating, in words."""
@@ -74,6 +74,13 @@ class InstanceRecord:
     """When, in seconds of `boot`: a deregistration delay later what still runs inside is ended."""
     protected: bool = False
     """Not chosen when the service shrinks (scale-in protection)."""
+    pooled: bool = False
+    """It is of the warm pool: `pending` it is on its way there, `warm` it is there, out of the load balancer."""
+    warm_at: float | None = None
+    """When it last came into the warm pool, passing its checks; None: never."""
+    standby: Literal["", "replaced", "decremented"] = ""
+    """With `drained`: put on standby by hand (`instance standby`). It is not counted as capacity, not replaced and not
+    chosen when the service shrinks; another was started in its place, or desired made one less."""
     condemned: str = ""
     """Why it is to be replaced, in words (`instance terminate`); it goes when another serves in its place."""
     at_once: bool = False
@@ -97,7 +104,8 @@ class Instance:
     target: TargetReport | None
     """None: not registered, or (see `Observed.balancer_known`) the balancer does not answer."""
     unhealthy_at: float | None = None
-    """Since when the balancer has reported it down; None while up, and before it was ever up."""
+    """Since when the balancer has reported it down, of a warm one since when its checks fail; None while up, and before
+    it was ever up."""
     oversize_at: float | None = None
     """Since when it has used more memory than `max_memory` allows; None while it does not."""
 

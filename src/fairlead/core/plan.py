@@ -31,6 +31,8 @@ class Launch:
     release: int
     zone: str
     reason: str
+    pooled: bool = False
+    """For the warm pool: healthy, it gets no request until it is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,23 @@ class Register:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admit:
-    """It passed its first check: requests from now on."""
+    """It passed its first check, or is needed from the warm pool: requests from now on."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warm:
+    """It passed its first check, and waits in the warm pool."""
+
+    instance: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """It is not needed any more, and returns to the warm pool: no new request from now on."""
 
     instance: str
     reason: str
@@ -215,6 +233,16 @@ class EndRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """Desired capacity becomes another one: a policy, a schedule or a bound asks for it (`core.scaling.decide`)."""
+
+    service: str
+    before: int
+    desired: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Succeed:
     """The deployment has reached its goal."""
 
@@ -244,6 +272,8 @@ Action = (
     | Start
     | Register
     | Admit
+    | Warm
+    | Pool
     | MarkDown
     | Retire
     | Drain
@@ -261,6 +291,7 @@ Action = (
     | StopRun
     | KillRun
     | EndRun
+    | Resize
     | Succeed
     | GiveUp
     | Remove

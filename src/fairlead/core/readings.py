@@ -132,3 +132,27 @@ class Sample:
     usage: Mapping[Key, Usage]
     services: tuple[ServiceScene, ...]
     stacks: tuple[str, ...]
+    custom: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    """Metrics of the user's own, by (stack, service) and name; those that are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
+    """How a metric of the user's own is read: what `argv` prints, or what `url` answers."""
+
+    stack: str
+    service: str
+    metric: str
+    argv: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """All of it."""
+    folder: str = "/"
+    """Where `argv` runs."""
+    user: tuple[int, int] | None = None
+    """(uid, gid) that `argv` runs as; None: as the daemon."""
+    url: str | None = None
+    field: str | None = None
+    """The value in a JSON answer: a dotted path."""
+    series: str | None = None
+    """The value in an answer of Prometheus text: a name, perhaps with labels."""
+    every: float = 5.0

@@ -7,7 +7,7 @@ none within its grace period.
 
 from __future__ import annotations
 
-from fairlead.core.capacity import Census, in_place
+from fairlead.core.census import Census, in_place
 from fairlead.core.model import Service
 from fairlead.core.observed import StartHistory
 from fairlead.core.plan import GiveUp
@@ -20,8 +20,8 @@ def reached(service: Service, census: Census) -> bool:
     up = sum(1 for instance in census.current if in_place(instance))
     # Those that are protected from scale-in stay beyond the size.
     sized = [instance for instance in census.current if not instance.record.protected]
-    fits = len(census.current) == service.desired or (len(census.current) > service.desired and not sized)
-    return up >= service.desired and fits and not (census.old or census.sick or census.hopeless)
+    fits = census.filled == service.desired or (census.filled > service.desired and not sized)
+    return up + len(census.vacant) >= service.desired and fits and not (census.old or census.sick or census.hopeless)
 
 
 def verdict(service: Service, release: int, census: Census, history: StartHistory) -> GiveUp | None:

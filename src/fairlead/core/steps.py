@@ -17,6 +17,7 @@ from fairlead.core.plan import (
     Launch,
     LaunchRun,
     Remove,
+    Resize,
     StartRun,
     StopRun,
     Succeed,
@@ -37,6 +38,8 @@ _VERBS = {
     "Kill": "send SIGKILL to",
     "End": "record the end of",
     "EndStranger": "end the stray",
+    "Warm": "keep warm",
+    "Pool": "return to the warm pool",
     "Condemn": "replace",
     "Restore": "give requests again to",
     "StartRun": "start",
@@ -84,7 +87,7 @@ def touches(action: Action, service: str) -> bool:
             return kind == "before_traffic" and action.service == service
         case LaunchRun(run=run) | StopRun(run=run) | KillRun(run=run) | EndRun(run=run):
             return BEFORE_TRAFFIC in run and run.rpartition(BEFORE_TRAFFIC)[0] == service
-        case Launch():
+        case Launch() | Resize():
             return action.service == service
         case Succeed() | GiveUp() | Remove():
             return True
@@ -122,6 +125,8 @@ def _text(action: Action, acted_on: str) -> str:
             what = "forget the stack"
         case Launch():
             what = f"launch {action.instance} of release {action.release}"
+        case Resize():
+            what = f"change desired capacity from {action.before} to {action.desired}"
         case StartRun():
             what = f"start before_traffic of release {action.release}"
         case _:

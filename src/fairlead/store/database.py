@@ -107,14 +107,16 @@ class Store:
             row = db.execute("SELECT record FROM stacks WHERE name = ?", (name,)).fetchone()
         return records.read(StackRecord, row[0]) if row else None
 
-    def save_stack(self, record: StackRecord) -> None:
-        """Insert it, or replace the one of that name."""
+    def save_stack(self, record: StackRecord, *changed: InstanceRecord) -> None:
+        """Insert it, or replace the one of that name; in the same moment these instances of it."""
         with self._writing(f"what is wanted of stack {record.name} could not be recorded") as db:
             db.execute(
                 "INSERT INTO stacks (name, wanted, record) VALUES (?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET wanted = excluded.wanted, record = excluded.record",
                 (record.name, record.wanted, records.text(record)),
             )
+            for instance in changed:
+                instances.save(db, instance)
 
     def remove_stack(self, name: str) -> None:
         """Forget what was wanted, and how far the schedules of its jobs were dealt with. Its releases, counters,

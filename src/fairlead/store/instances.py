@@ -19,7 +19,7 @@ PRUNE_EVERY = 50
 
 def save(db: sqlite3.Connection, record: InstanceRecord) -> None:
     """Insert or replace the record, and remember its number."""
-    ended, passed = record.state == "ended", record.in_service_at is not None
+    ended, passed = record.state == "ended", record.in_service_at is not None or record.warm_at is not None
     searched_by = (record.stack, record.id, record.service, record.number, record.release, record.boot)
     db.execute(
         "INSERT INTO instances (stack, id, service, number, release, boot, ended, passed, failed_start, record)"
