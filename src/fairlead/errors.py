@@ -7,6 +7,7 @@
     +-- BalancerError       HAProxy refused a configuration or a command, or does not answer
     |   +-- PortInUse       a listener's port is taken; says by whom
     |   +-- CertificateError  a listener's certificate cannot be used; says which file and why
+    +-- GaugeError          a metric of the user's own could not be read
     +-- StoreError          the home or its database
     |   +-- HomeBusy        another daemon holds the home
     |   +-- HomeTooNew      a newer fairlead wrote it
@@ -87,6 +88,10 @@ class PortInUse(BalancerError):
 
 class CertificateError(BalancerError):
     code = "certificate"
+
+
+class GaugeError(FairleadError):
+    code = "gauge"
 
 
 class StoreError(FairleadError):

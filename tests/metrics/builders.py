@@ -67,6 +67,8 @@ class Town:
     shift: float = 0.0
     """By which the wall clock was set."""
     reserved: tuple[float, int] = (1.0, 1000)
+    custom: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    """Metrics of the user's own, by (stack, service)."""
 
     def target(self, id: str, zone: str = "a", service: str = "web", health: str = "healthy") -> Key:
         """A new target."""
@@ -125,6 +127,7 @@ class Town:
             usage=dict(self.usage),
             services=tuple(self._scenes()),
             stacks=(STACK,),
+            custom={whose: dict(values) for whose, values in self.custom.items()},
         )
 
     def _scenes(self) -> list[ServiceScene]:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fairlead.metrics.catalogue import BY_NAME, METRICS, Level
 from fairlead.metrics.collector import Collector
 from fairlead.metrics.entities import Entity
-from fairlead.metrics.prometheus import LABELS, exported, families, text
+from fairlead.metrics.prometheus import CUSTOM_METRIC, LABELS, exported, families, text
 from fairlead.metrics.rows import Row, decode, second
 from fairlead.metrics.totals import LIMITS
 
@@ -58,11 +58,13 @@ def busy() -> tuple[Collector, Town]:
     town.queued["shop.web"], town.failed["shop.web"] = 5, 6
     own = dict.fromkeys(("3XX", "4XX", "5XX", "500", "502", "503", "504", "fixed_response", "redirect"), 8)
     town.owns(connections=9, active=3, rejected=2, bytes=12345, own=own)
+    town.custom = {("shop", "web"): {"queue": 12.5, "depth": 3}, ("shop", "mail"): {"queue": 7}}
     return collector, town
 
 
 def test_every_metric_of_the_catalogue_is_exported_with_its_labels() -> None:
-    table = families()
+    assert families()[-1] is CUSTOM_METRIC
+    table = families()[:-1]
     names = [name for family in table for name, _ in family.metrics]
     assert set(names) == set(BY_NAME)
     assert len({family.name for family in table}) == len(table)
@@ -118,9 +120,17 @@ def test_sums_over_targets_are_their_services_and_nothing_counts_twice() -> None
     assert summed(found["fairlead_desired_capacity"], "service") == {("web",): 3, ("api",): 2, ("mail",): 2}
 
 
+def test_metrics_of_the_users_own_are_one_family_with_their_name_as_a_label() -> None:
+    collector, town = busy()
+    samples = scraped(collector, town)["fairlead_custom_metric"].samples
+    assert {(one.labels["service"], one.labels["name"]): one.value for one in samples} == {
+        ("web", "queue"): 12.5, ("web", "depth"): 3, ("mail", "queue"): 7,
+    }  # fmt: skip
+
+
 def test_every_exported_level_that_is_coarser_is_a_family_of_its_own() -> None:
     order: tuple[Level, ...] = ("target", "zone", "service", "stack")
-    assert set(order) == set(get_args(Level))
+    assert {*order, "custom"} == set(get_args(Level))
     for metric in METRICS:
         levels = exported(metric)
         names = [family.name for family in families() if metric.name in dict(family.metrics)]

@@ -99,7 +99,7 @@ def test_columns_are_read_as_they_were_written() -> None:
 
 
 def test_the_columns_are_the_catalogue() -> None:
-    for level in KINDS:
+    for level in set(KINDS) - {"custom"}:
         counts = {metric.name for metric in METRICS if metric.kind == "count" and level in metric.levels}
         levels = {metric.name for metric in METRICS if metric.kind == "level" and level in metric.levels}
         assert set(COUNTS[level]) - {"BrokenRequestCount", "TargetConnectionCount"} == counts

@@ -15,7 +15,7 @@ import ssl
 import threading
 from base64 import b64encode
 from contextlib import suppress
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from fairlead import __version__
 from fairlead.errors import FairleadError
@@ -35,6 +35,32 @@ def host_of(url: str) -> str:
     except ValueError:
         return "a webhook"
     return f"{parts.hostname or 'a webhook'}{port}"
+
+
+def headers_of(parts: SplitResult) -> dict[str, str]:
+    """Those that every request has, and who asks, where the URL says so. ValueError: it is for no HTTP server."""
+    if not parts.hostname or parts.port == 0 or parts.scheme not in ("http", "https"):
+        raise ValueError("no host")
+    headers = {"User-Agent": f"fairlead/{__version__}", "Connection": "close"}
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    return headers
+
+
+def target_of(parts: SplitResult) -> str:
+    """What is asked for: the path and the query."""
+    query = f"?{parts.query}" if parts.query else ""
+    return quote(f"{parts.path or '/'}{query}", safe=SAFE)
+
+
+def connection_to(parts: SplitResult, silence: float) -> http.client.HTTPConnection:
+    """Not open yet. Made in a thread: reading the machine's certificates takes some 30 ms."""
+    host = parts.hostname or ""
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(host, parts.port, timeout=silence)
+    context = ssl.create_default_context()
+    return http.client.HTTPSConnection(host, parts.port, timeout=silence, context=context)
 
 
 async def post_json(url: str, body: bytes, *, silence: float = SILENCE) -> int:
@@ -76,28 +102,16 @@ class _Post:
 
     def __init__(self, url: str, body: bytes, silence: float) -> None:
         parts = urlsplit(url)
-        if not parts.hostname or parts.scheme not in ("http", "https"):
-            raise ValueError("no host")
-        self._body = body
-        self._headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"fairlead/{__version__}",
-            "Connection": "close",
-        }
-        if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-        query = f"?{parts.query}" if parts.query else ""
-        self._target = quote(f"{parts.path or '/'}{query}", safe=SAFE)
-        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
-        self._silence = silence
+        self._body, self._parts, self._silence = body, parts, silence
+        self._headers = {"Content-Type": "application/json", **headers_of(parts)}
+        self._target = target_of(parts)
         self._connection: http.client.HTTPConnection | None = None
 
     def send(self) -> tuple[int | None, str]:
         """The status of the answer; or None and why there was none."""
         connection = None
         try:
-            connection = self._connection = self._connected()
+            connection = self._connection = connection_to(self._parts, self._silence)
             connection.request("POST", self._target, self._body, self._headers)
             return connection.getresponse().status, ""
         except ssl.SSLCertVerificationError as problem:
@@ -117,10 +131,3 @@ class _Post:
         """Nobody waits any more: end what still blocks."""
         with suppress(OSError, AttributeError):  # not connected yet, or no longer
             self._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-
-    def _connected(self) -> http.client.HTTPConnection:
-        """Made in the thread: reading the machine's certificates takes some 30 ms."""
-        if not self._secure:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._silence)
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(self._host, self._port, timeout=self._silence, context=context)

@@ -34,6 +34,9 @@ STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 8
 """Periods that are taken instead of one that is too fine."""
 
 
+NO_UNIT = "None"
+"""CloudWatch's word for it."""
+
 Known = Callable[[int, int], bool]
 
 
@@ -82,16 +85,16 @@ def _is_new(since: float, seconds_until: int, known: Known) -> bool:
 
 def wanted(query: Query) -> Wanted:
     """Whose rows are asked for: the stack and its services; a service, its zones and targets; a zone and its targets;
-    or a target."""
+    or a target. A service's own metrics come with it."""
 
     def asked(entity: Entity) -> bool:
         if query.service and entity.service != query.service:
             return False
         if query.target:
-            return entity.target == query.target
+            return entity.target == query.target and entity.level == "target"
         if query.zone:
             return entity.zone == query.zone
-        return bool(query.service) or entity.level in ("stack", "service")
+        return bool(query.service) or entity.level in ("stack", "service", "custom")
 
     return asked
 
@@ -99,16 +102,19 @@ def wanted(query: Query) -> Wanted:
 def answer(query: Query, plan: Plan, found: Found) -> dict[str, Any]:
     """The JSON object. found: rows of `plan.step` seconds, of those who are `wanted`."""
     zones = {entity for entity in found if entity.level == "zone"}
+    customs = [entity for entity in found if entity.level == "custom"]
     shown = [entity for entity in found if len(zones) > 1 or query.zone or entity not in zones]
     beginnings = {at for rows in found.values() for at in rows}
     points = range(plan.start, plan.end, plan.period)
     incomplete = {at for at in points if 0 < _steps(plan, at, beginnings) < plan.period // plan.step}
     series = []
-    for entity in sorted(shown, key=_order):
+    for entity in sorted(set(shown) - set(customs), key=_order):
         rows = found[entity]
         grouped = [_row(plan, at, rows) for at in points]
         incomplete |= {at for at, row in zip(points, grouped, strict=True) if row is not None and row.incomplete}
         series.append(_series(entity, grouped, plan.period > 1))
+        for own in sorted(one for one in customs if entity == (one.stack, one.service, "", "")):
+            series[-1]["metrics"] += _custom(own, [_row(plan, at, found[own]) for at in points], plan.period > 1)
     return {
         "stack": query.stack,
         "period": plan.period,
@@ -158,12 +164,23 @@ def _statistics(
         for place, percent in enumerate(PERCENTILES):
             found.append((f"p{percent}", [_rounded(values[place], metric.unit) for values in times]))
         return found
-    place = LEVEL_AT[level][metric.name]
-    found = [("Average", _numbers((row.average[place] if row else NAN for row in rows), metric.unit))]
+    return _levels(LEVEL_AT[level][metric.name], metric.unit, rows, longer)
+
+
+def _levels(place: int, unit: str, rows: Sequence[Row | None], longer: bool) -> list[tuple[str, list[float | None]]]:
+    found = [("Average", _numbers((row.average[place] if row else NAN for row in rows), unit))]
     if longer:
-        found.append(("Minimum", _numbers((row.minimum[place] if row else NAN for row in rows), metric.unit)))
-        found.append(("Maximum", _numbers((row.maximum[place] if row else NAN for row in rows), metric.unit)))
+        found.append(("Minimum", _numbers((row.minimum[place] if row else NAN for row in rows), unit)))
+        found.append(("Maximum", _numbers((row.maximum[place] if row else NAN for row in rows), unit)))
     return found
+
+
+def _custom(entity: Entity, rows: Sequence[Row | None], longer: bool) -> list[dict[str, Any]]:
+    """A metric of the user's own, whose unit nobody knows."""
+    return [
+        {"name": entity.target, "unit": NO_UNIT, "statistic": statistic, "values": values}
+        for statistic, values in _levels(0, NO_UNIT, rows, longer)
+    ]
 
 
 def summary(level: Level, rows: Sequence[Row]) -> dict[str, float | None]:
@@ -188,7 +205,7 @@ def summary(level: Level, rows: Sequence[Row]) -> dict[str, float | None]:
     }
 
 
-_DIGITS = {"Seconds": 6, "Percent": 2}
+_DIGITS = {"Seconds": 6, "Percent": 2, NO_UNIT: 6}
 
 
 def _rounded(value: float | None, unit: str) -> float | None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["stack", "service", "zone", "target"]
-"""CloudWatch's dimensions: LoadBalancer; with TargetGroup; with AvailabilityZone; and fairlead's own, Target."""
+Level = Literal["stack", "service", "zone", "target", "custom"]
+"""CloudWatch's dimensions: LoadBalancer; with TargetGroup; with AvailabilityZone; and fairlead's own: Target, and each
+metric of the user's own, which has one number and none of this catalogue's."""
 
 Kind = Literal["count", "level", "time"]
 """count: how often in a period, they add up; level: how much at a moment; time: durations, read as percentiles."""

@@ -145,7 +145,11 @@ def _unknown(at: int, scene: Scene) -> Second:
     rows: dict[Entity, Values] = {
         entity: ((*UNKNOWN[entity.level], NAN, *levels), NO_TIMES) for entity, levels in scene.levels.items()
     }
-    return Second(at, rows)
+    return Second(at, rows | _customs(scene))
+
+
+def _customs(scene: Scene) -> dict[Entity, Values]:
+    return {entity: ((value,), NO_TIMES) for entity, value in scene.customs.items()}
 
 
 def _second(
@@ -168,7 +172,7 @@ def _second(
     for entity, levels in scene.levels.items():
         if entity not in rows:
             rows[entity] = ((*UNKNOWN[entity.level], NAN, *levels), NO_TIMES)
-    return Second(at, rows, incomplete)
+    return Second(at, rows | _customs(scene) if scene.customs else rows, incomplete)
 
 
 _PER_TARGET = COUNTS["service"].index("RequestCountPerTarget")

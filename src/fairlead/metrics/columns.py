@@ -47,6 +47,7 @@ COUNTS: Mapping[Level, tuple[str, ...]] = {
     "service": (*BASE, "HTTPCode_ELB_5XX_Count", "RequestCountPerTarget"),
     "zone": (*BASE, "RequestCountPerTarget"),
     "target": BASE,
+    "custom": (),
 }
 
 GROUPED = ("OutstandingRequestCount", "HealthyHostCount", "UnHealthyHostCount", "CPUUtilization", "MemoryUtilization")
@@ -56,6 +57,7 @@ LEVELS: Mapping[Level, tuple[str, ...]] = {
     "service": (*GROUPED, "GroupDesiredCapacity", "GroupInServiceInstances"),
     "zone": GROUPED,
     "target": GROUPED,
+    "custom": ("Value",),
 }
 
 COUNT_AT: Mapping[Level, Mapping[str, int]] = {
@@ -82,12 +84,12 @@ class Columns:
 
     @staticmethod
     def read(text: str) -> Columns:
-        """What `text` wrote. ValueError, KeyError: it is something else."""
+        """What `text` wrote. ValueError, KeyError: it is something else. A level that did not exist then has none."""
         found = json.loads(text)
         kinds: tuple[Level, ...] = get_args(Level)
         return Columns(
-            {level: tuple(found["counts"][level]) for level in kinds},
-            {level: tuple(found["levels"][level]) for level in kinds},
+            {level: tuple(found["counts"].get(level, ())) for level in kinds},
+            {level: tuple(found["levels"].get(level, ())) for level in kinds},
             str(found["buckets"]),
         )
 

@@ -1,15 +1,17 @@
-"""Whose metrics: a stack, a service of it, a zone of that, or a target. Pure."""
+"""Whose metrics: a stack, a service of it, a zone of that, or a target; or a metric of the user's own. Pure."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import NamedTuple
 
+from fairlead.core.scaling.policies import CUSTOM
 from fairlead.metrics.catalogue import Level
 
 
 class Entity(NamedTuple):
-    """Empty texts behind say the level; a target has its zone with it, which is empty while nobody knows it."""
+    """Empty texts behind say the level; a target has its zone with it, which is empty while nobody knows it. A metric
+    of the user's own stands in the place of a target, as `custom:NAME`, which no target is called."""
 
     stack: str
     service: str = ""
@@ -19,10 +21,15 @@ class Entity(NamedTuple):
     @property
     def level(self) -> Level:
         if self.target:
-            return "target"
+            return "custom" if self.target.startswith(CUSTOM) else "target"
         if self.zone:
             return "zone"
         return "service" if self.service else "stack"
+
+
+def custom(stack: str, service: str, name: str) -> Entity:
+    """A metric of the user's own, of a service."""
+    return Entity(stack, service, "", f"{CUSTOM}{name}")
 
 
 class Around(NamedTuple):

@@ -295,9 +295,10 @@ class History:
             entity = Entity(stack, *names)
             # `last` is written with blocks only, and says when the last one began.
             gone = last < since - 2 * SECONDS_KEPT and id not in self._minutes and entity not in self._ids
-            if gone or not wanted(entity) or (entity.target and targets >= MOST_TARGETS):
+            is_target = entity.level == "target"
+            if gone or not wanted(entity) or (is_target and targets >= MOST_TARGETS):
                 continue
-            targets += bool(entity.target)
+            targets += is_target
             found[id] = entity
         return found
 

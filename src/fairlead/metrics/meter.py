@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from fairlead.core.figures import UNKNOWN, WINDOW, Figures
 from fairlead.core.readings import Sample
+from fairlead.core.scaling.seconds import ServiceSecond
 from fairlead.errors import NotFound
 from fairlead.metrics import prometheus
 from fairlead.metrics.answer import Plan, answer, plan, wanted
@@ -28,6 +29,7 @@ from fairlead.metrics.collector import Collector, Second
 from fairlead.metrics.entities import Entity
 from fairlead.metrics.history import SECONDS_KEPT, EncodedSecond, Found, History, Unusable, Wanted
 from fairlead.metrics.query import Query
+from fairlead.metrics.recent import Recent
 from fairlead.metrics.rows import decode, merged, second
 from fairlead.metrics.summary import figures_of
 
@@ -50,6 +52,7 @@ class Meter:
         self._path = path
         self._collector = Collector()
         self._recent: deque[EncodedSecond] = deque(maxlen=WINDOW + 5)
+        self._last = Recent(WINDOW + 5)
         self._unwritten: deque[EncodedSecond] = deque(maxlen=MOST_HELD)
         self._present: dict[tuple[str, str, str], Entity] = {}
         """Stacks, services and targets of the last second, by their names without zones."""
@@ -72,13 +75,13 @@ class Meter:
     def take(self, sample: Sample) -> None:
         """One second's readings. Raises nothing: a sample that cannot be understood is told in the log."""
         try:
-            seconds = self._collector.take(sample)
+            seconds = [(finished, _encoded(finished)) for finished in self._collector.take(sample)]
         except Exception:
             log.exception("a sample of metrics was not understood")
             return
-        for finished in seconds:
-            encoded = _encoded(finished)
+        for finished, encoded in seconds:
             self._recent.append(encoded)
+            self._last.add(finished, encoded)
             self._unwritten.append(encoded)
             self._present = {(one.stack, one.service, one.target): one for one in encoded.rows if one.level != "zone"}
 
@@ -99,6 +102,11 @@ class Meter:
         ones = [one.rows.get(entity) for one in self._recent if last - WINDOW < one.at <= last]
         rows = [decode(data, entity.level) for data in ones if data is not None]
         return figures_of(merged(rows), entity.level) if rows else UNKNOWN
+
+    def seconds(self, stack: str, service: str, after: int) -> tuple[ServiceSecond, ...]:
+        """The finished seconds behind `after` (seconds since 1970) that are still in memory, oldest first; all of them
+        if `after` is none of these and not before the newest."""
+        return self._last.of(stack, service, after)
 
     async def series(self, query: Query) -> dict[str, Any]:
         """What `GET /stacks/NAME/metrics` answers with (`answer`). NotFound: of the service, zone or target that is

@@ -25,6 +25,8 @@ metric, its name, unit and meaning are AWS's, and the last column says what diff
 | zone | LoadBalancer, TargetGroup, AvailabilityZone | of a service with several zones, in `--json` |
 | target | none | `fairlead metrics SERVICE --target ID` |
 
+A service may also have [metrics of your own](#metrics-of-your-own).
+
 ## What a value is
 
 | kind | what it is | statistics |
@@ -48,6 +50,20 @@ hour, or of several targets, come from the added counts; they are not averages o
 **Errors.** `error_rate` of `fairlead metrics --json`, `status` and `explain` is the share of requests that ended in a
 5xx, whoever gave it: HTTPCode_Target_5XX_Count and HTTPCode_ELB_5XX_Count together. Of a target it is its own 5xx, and
 the requests that it did not answer.
+"""
+
+OWN = """\
+## Metrics of your own
+
+What `custom_metrics` of the file name: a number that a command prints, or that a URL answers with. Each is read every
+`every` (5 seconds unless the file says otherwise) and is called `custom:NAME`. Fairlead knows no unit of it (`None`, as
+CloudWatch has it). Its values stand beside those of its service; in between two readings the last one holds. In
+Prometheus they are one family, `fairlead_custom_metric{name="NAME"}`.
+
+A reading fails when the command cannot be started, exits with another status than 0, prints no line that is a number
+or does not end within `every` (10 seconds at most), and when the server does not answer with a 200 whose `field` or
+`series` is one number. That is told once, and once when it works again. When the last good reading is older than twice
+`every` and that time, the metric is unknown: never zero, and no policy acts on it.
 """
 
 RETENTION = """\
@@ -147,7 +163,7 @@ def page_text() -> str:
     for origin, (title, where) in _SECTIONS.items():
         rows = "".join(_row(metric) for metric in METRICS if metric.origin == origin)
         parts.append(f"## {title}\n\n{where}\n\n{_HEADING}{rows}")
-    return "\n".join([*parts, RETENTION])
+    return "\n".join([*parts, OWN, RETENTION])
 
 
 def _row(metric: Metric) -> str:

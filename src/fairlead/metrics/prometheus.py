@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
+from fairlead.core.scaling.policies import CUSTOM
 from fairlead.metrics.catalogue import METRICS, Level, Metric
 from fairlead.metrics.columns import COUNT_AT, LEVEL_AT
 from fairlead.metrics.entities import Entity
@@ -30,6 +31,7 @@ LABELS: Mapping[Level, tuple[str, ...]] = {
     "service": ("stack", "service"),
     "zone": ("stack", "service", "zone"),
     "target": ("stack", "service", "zone", "target"),
+    "custom": ("stack", "service", "name"),
 }
 
 _APART: Mapping[str, tuple[Level, ...]] = {
@@ -44,7 +46,7 @@ _APART: Mapping[str, tuple[Level, ...]] = {
 }
 """At which levels a metric is exported, where that is not the finest alone; the first has the plain name."""
 
-_FINEST: tuple[Level, ...] = ("target", "zone", "service", "stack")
+_FINEST: tuple[Level, ...] = ("target", "zone", "service", "stack", "custom")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +63,25 @@ class Family:
     meaning: str
 
 
+CUSTOM_METRIC = Family(
+    name="fairlead_custom_metric",
+    kind="gauge",
+    level="custom",
+    labels=LABELS["custom"],
+    metrics=(("Value", ()),),
+    unit="None",
+    meaning="Metrics of the user's own, as they were read last.",
+)
+"""One family for all of them: their names are no names of families, and may change at any `up`."""
+
+
 def families() -> tuple[Family, ...]:
-    """Everything that is exported, in the catalogue's order."""
+    """Everything that is exported, in the catalogue's order; metrics of the user's own come last."""
     members: dict[str, list[tuple[Metric, Level]]] = {}
     for metric in METRICS:
         for place, level in enumerate(exported(metric)):
             members.setdefault(_name(metric, level if place else None), []).append((metric, level))
-    return tuple(_family(name, ones) for name, ones in members.items())
+    return (*(_family(name, ones) for name, ones in members.items()), CUSTOM_METRIC)
 
 
 def exported(metric: Metric) -> tuple[Level, ...]:
@@ -185,5 +199,7 @@ def _by_level(entities: Iterable[Entity]) -> dict[Level, list[Entity]]:
 
 def _values(entity: Entity, labels: tuple[tuple[str, str], ...] = (), level: Level | None = None) -> list[str]:
     """The values of a series' labels, in the order of the family's."""
+    if entity.level == "custom":
+        return [entity.stack, entity.service, entity.target.removeprefix(CUSTOM)]
     dimensions = entity[: len(LABELS[level or entity.level])]
     return [*dimensions, *(value for _, value in labels)]

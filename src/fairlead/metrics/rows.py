@@ -141,7 +141,7 @@ def merged(rows: Sequence[Row]) -> Row:
     if len(rows) == 1:
         return rows[0]
     lengths = [row.seconds for row in rows]
-    requests = [row.counts[0] for row in rows]
+    requests = [row.counts[0] if row.counts else NAN for row in rows]
     counted = [length for length, count in zip(lengths, requests, strict=True) if count == count]
     return Row(
         [_total(column) for column in zip(*(row.counts for row in rows), strict=True)],

@@ -1,7 +1,8 @@
 """How much of what there was at a moment: the levels of every entity, as far as control and the engine know. Pure.
 
-In: a sample's scenes and usage. Out: hosts, utilisation and capacity of each service, zone and target, and how many
-targets share the requests of each. The rest of the levels, what runs inside targets, the balancer tells.
+In: a sample's scenes, usage and metrics of the user's own. Out: hosts, utilisation and capacity of each service, zone
+and target, and how many targets share the requests of each. The rest of the levels, what runs inside targets, the
+balancer tells.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fairlead.core.readings import InstanceScene, Key, Sample, ServiceScene, Usage
-from fairlead.metrics.entities import Entity, around
+from fairlead.metrics.entities import Entity, around, custom
 from fairlead.metrics.rows import NAN
 
 STALE = 5.0
@@ -20,10 +21,11 @@ STALE = 5.0
 @dataclass(slots=True)
 class Scene:
     """levels: as `columns.LEVELS` orders them, without the first, which the balancer knows. sharing: how many targets
-    the requests of a service or zone are divided by."""
+    the requests of a service or zone are divided by. customs: metrics of the user's own."""
 
     levels: dict[Entity, Sequence[float]] = field(default_factory=dict)
     sharing: dict[Entity, int] = field(default_factory=dict)
+    customs: dict[Entity, float] = field(default_factory=dict)
 
 
 class Processors:
@@ -73,6 +75,9 @@ def scene_of(sample: Sample, cores: Mapping[Key, float]) -> Scene:
         in_service = sum(1 for instance in service.instances if instance.in_service)
         scene.levels[entity] = (*_levels(service, service.instances, used), service.desired, in_service)
         scene.sharing[entity] = _sharing(service.instances)
+    scene.customs = {
+        custom(*whose, name): value for whose, values in sample.custom.items() for name, value in values.items()
+    }
     return scene
 
 
