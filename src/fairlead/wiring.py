@@ -30,6 +30,7 @@ from fairlead.core.layout import Layout, layout_of
 from fairlead.engines.local.engine import LocalEngine
 from fairlead.errors import FairleadError
 from fairlead.haproxy.node import HaproxyNode
+from fairlead.metrics.gauges import Gauges
 from fairlead.metrics.meter import Meter
 from fairlead.releases.build import ReleaseBuilder
 from fairlead.store.database import Store
@@ -118,6 +119,7 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
     build = (users.build.uid, users.build.gid) if users else None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     around = Surroundings(timezone=environment.get("TZ", ""))
+    clock = SystemClock(boot_id())
     return Machine(
         store=store,
         engine=LocalEngine(layout, (*app, lb[1]) if app and lb else None),
@@ -136,11 +138,12 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
             search_path=SYSTEM_PATH if lb else environment.get("PATH", SYSTEM_PATH),
         ),
         builder=ReleaseBuilder(layout, env=environment, builder_user=build, app_user=app),
-        clock=SystemClock(boot_id()),
+        clock=clock,
         layout=layout,
         around=around,
         courier=RealCourier(around, app),
         meter=Meter(layout.metrics),
+        gauges=lambda tell, failed: Gauges(tell, clock.now, failed),
         memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         version=__version__,
         pid=os.getpid(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -60,10 +60,27 @@ class ScriptedSupervisor(Supervisor):
         self.asked.append(request)
         return {"stack": "shop", "first": True, "changed": True, "changes": [], "unenforced": [], "urls": []}
 
-    async def scale(self, stack: str, service: str, desired: int, progress: Progress) -> dict[str, Any]:
-        self.asked.append(("scale", stack, service, desired))
+    async def scale(
+        self,
+        stack: str,
+        service: str,
+        desired: int | None,
+        progress: Progress,
+        *,
+        minimum: int | None = None,
+        maximum: int | None = None,
+    ) -> dict[str, Any]:
+        self.asked.append(("scale", stack, service, desired, minimum, maximum))
         progress({"text": "web-3 launched", "stack": stack})
         return {"stack": stack, "service": service, "desired": desired, "declared": 2, "text": "web has 3 instances"}
+
+    async def suspend(self, stack: str, service: str, processes: Sequence[str], *, on: bool) -> dict[str, Any]:
+        self.asked.append(("suspend" if on else "resume", stack, service, tuple(processes)))
+        return {"stack": stack, "service": service, "suspended": list(processes), "text": "done"}
+
+    async def standby(self, stack: str, instance: str, *, decrement: bool = False) -> dict[str, Any]:
+        self.asked.append(("standby", stack, instance, decrement))
+        return {"stack": stack, "instance": instance, "text": "on standby"}
 
     async def restart(self, stack: str, service: str | None, progress: Progress) -> dict[str, Any]:
         self.asked.append(("restart", stack, service))

@@ -374,11 +374,14 @@ async def test_status_is_the_contract(town: Town) -> None:
         "declared": 2,
         "min": 2,
         "max": 2,
+        "resources": {"cpu": 1.0, "memory": None},
+        "suspended": [],
+        "scaling": None,
     }
     first = service["instances"][0]
     assert list(first) == [
         "id", "pid", "address", "release", "runs", "state", "health", "reason", "description", "started_at", "zone",
-        "drained", "protected", "condemned", "anomalous", "opened", "figures",
+        "drained", "standby", "pooled", "protected", "condemned", "anomalous", "opened", "figures",
     ]  # fmt: skip
     assert (first["id"], first["state"], first["health"], first["reason"]) == ("web-1", "in_service", "healthy", None)
     with pytest.raises(NotFound):

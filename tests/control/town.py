@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fairlead.core.launch import Surroundings
 from fairlead.core.layout import layout_of
 from fairlead.core.model import Command, Release, Service, Stack
 from fairlead.core.readings import Sample
+from fairlead.core.scaling.seconds import ServiceSecond
 from fairlead.core.traffic import Check
 from fairlead.engines.base import LaunchOrder
 from fairlead.engines.fake.engine import FakeEngine
@@ -56,7 +58,8 @@ class LoopClock:
         return self._offset + asyncio.get_running_loop().time()
 
     def wall(self) -> str:
-        return f"2026-01-01T00:00:{self.now() % 60:06.3f}Z"
+        moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now())
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class QuickStore(Store):
@@ -130,12 +133,14 @@ class FakeCourier:
 
 
 class FakeMeter:
-    """Remembers the samples; `did` is what it says of a service ("") or an instance, `before` the same of the past."""
+    """Remembers the samples; `did` is what it says of a service ("") or an instance, `before` the same of the past;
+    `past` are the finished seconds of (stack, service)."""
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
         self.did: dict[str, Figures] = {}
         self.before: dict[str, Figures] = {}
+        self.past: dict[tuple[str, str], list[ServiceSecond]] = {}
         self.asked_at: list[float] = []
         self.is_open = False
 
@@ -155,6 +160,9 @@ class FakeMeter:
     async def figures_at(self, stack: str, service: str, wall: float) -> Mapping[str, Figures]:
         self.asked_at.append(wall)
         return self.before
+
+    def seconds(self, stack: str, service: str, after: int) -> tuple[ServiceSecond, ...]:
+        return tuple(one for one in self.past.get((stack, service), ()) if one.at > after)
 
     async def series(self, query: Query) -> dict[str, Any]:
         return {"stack": query.stack, "series": []}

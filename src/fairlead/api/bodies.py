@@ -53,8 +53,36 @@ class ScaleBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     service: str
-    desired: int = Field(ge=0, le=10_000)
+    desired: int | None = Field(default=None, ge=0, le=10_000)
     """How many instances there should be."""
+    minimum: int | None = Field(default=None, ge=0, le=10_000)
+    maximum: int | None = Field(default=None, ge=0, le=10_000)
+    """Bounds of an auto scaling group. At least one of the three is given."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> ScaleBody:
+        if self.desired is self.minimum is self.maximum is None:
+            raise ValueError("one of desired, minimum and maximum is needed")
+        return self
+
+
+class SuspendBody(BaseModel):
+    """POST /stacks/NAME/suspend and /stacks/NAME/resume."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    service: str
+    processes: list[str] = Field(default=[], max_length=20)
+    """By AWS's names; none: all."""
+
+
+class StandbyBody(BaseModel):
+    """POST /stacks/NAME/instances/ID/standby."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    decrement: bool = False
+    """Desired becomes one less; else another instance is started in its place."""
 
 
 class RestartBody(BaseModel):

@@ -70,9 +70,28 @@ class Client:
         """Stop a stack; the result is {"stack", "text"}."""
         return self._stream("DELETE", _place(stack))
 
-    def scale(self, stack: str, service: str, desired: int) -> Iterator[dict[str, Any]]:
-        """Set a service's size by hand; the result is {"stack", "service", "desired", "declared", "text"}."""
-        return self._stream("POST", _place(stack, "scale"), {"service": service, "desired": desired})
+    def scale(
+        self,
+        stack: str,
+        service: str,
+        desired: int | None = None,
+        *,
+        minimum: int | None = None,
+        maximum: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Set a service's sizes by hand, as far as they are given; the result is {"stack", "service", "desired",
+        "declared", "minimum", "maximum", "text"}."""
+        body = {"service": service, "desired": desired, "minimum": minimum, "maximum": maximum}
+        return self._stream("POST", _place(stack, "scale"), body)
+
+    def suspend(self, stack: str, service: str, processes: Sequence[str]) -> dict[str, Any]:
+        """Suspend processes of a service (`core.suspension`; none: all): {"stack", "service", "suspended", "text"},
+        where suspended are all that now are."""
+        return self._ask("POST", _place(stack, "suspend"), {"service": service, "processes": list(processes)})
+
+    def resume(self, stack: str, service: str, processes: Sequence[str]) -> dict[str, Any]:
+        """Let suspended processes of a service go on (none: all); the answer is that of `suspend`."""
+        return self._ask("POST", _place(stack, "resume"), {"service": service, "processes": list(processes)})
 
     def restart(self, stack: str, service: str | None = None) -> Iterator[dict[str, Any]]:
         """Replace every instance of a service, or of all; the result is {"stack", "changed", "summary", "urls"}."""
@@ -83,8 +102,13 @@ class Client:
         return self._ask("POST", _place(stack, "instances", instance, "drain"), {"force": force})
 
     def give_back(self, stack: str, instance: str) -> dict[str, Any]:
-        """Put a drained instance back into the load balancer: {"stack", "instance", "text"}."""
+        """Put an instance that is drained or on standby back into the load balancer: {"stack", "instance", "text"}."""
         return self._ask("POST", _place(stack, "instances", instance, "return"))
+
+    def standby(self, stack: str, instance: str, *, decrement: bool = False) -> dict[str, Any]:
+        """Put an instance on standby: {"stack", "instance", "text"}. decrement: desired becomes one less; else another
+        one is started in its place."""
+        return self._ask("POST", _place(stack, "instances", instance, "standby"), {"decrement": decrement})
 
     def protect(self, stack: str, instance: str, on: bool) -> dict[str, Any]:
         """Keep an instance from being chosen when its service shrinks, or no longer: {"stack", "instance", "text"}."""

@@ -7,12 +7,15 @@
     POST   /stacks/NAME/cancel     CancelBody -> {"text"}
     DELETE /stacks/NAME            stream, ending with {"stack", "text"}
     GET    /stacks/NAME/check      what `fairlead check` needs
-    POST   /stacks/NAME/scale      ScaleBody -> stream, ending with {"stack", "service", "desired", "declared", "text"}
+    POST   /stacks/NAME/scale      ScaleBody -> stream, ending with {"stack", "service", "desired", "declared", ...}
+    POST   /stacks/NAME/suspend    SuspendBody -> {"stack", "service", "suspended", "text"}
+    POST   /stacks/NAME/resume     the same
     POST   /stacks/NAME/restart    RestartBody -> stream, ending as that of `up`
     GET    /stacks/NAME/entry?service=&instance=    how to start a program there; holds secrets
     POST   /stacks/NAME/instances/ID/drain          DrainBody -> {"stack", "instance", "text"}
     POST   /stacks/NAME/instances/ID/return         the same
     POST   /stacks/NAME/instances/ID/protect        ProtectBody -> the same
+    POST   /stacks/NAME/instances/ID/standby        StandbyBody -> the same
     POST   /stacks/NAME/instances/ID/terminate      TerminateBody -> stream, ending with the same
     POST   /stacks/NAME/instances/ID/open           OpenBody -> the same and {"url", "port", "until"}; url is a secret
     POST   /stacks/NAME/instances/ID/close          {"stack", "instance", "text"}
@@ -63,7 +66,9 @@ from fairlead.api.bodies import (
     ProtectBody,
     RestartBody,
     ScaleBody,
+    StandbyBody,
     StatusQuery,
+    SuspendBody,
     TerminateBody,
     UpBody,
 )
@@ -124,11 +129,14 @@ class Api:
                 Route("/plan", self._plan, methods=["POST"]),
                 Route("/stacks/{name}/check", self._check, methods=["GET"]),
                 Route("/stacks/{name}/scale", self._scale, methods=["POST"]),
+                Route("/stacks/{name}/suspend", self._suspend, methods=["POST"]),
+                Route("/stacks/{name}/resume", self._suspend, methods=["POST"]),
                 Route("/stacks/{name}/restart", self._restart, methods=["POST"]),
                 Route("/stacks/{name}/entry", self._entry, methods=["GET"]),
                 Route("/stacks/{name}/instances/{id}/drain", self._drain, methods=["POST"]),
                 Route("/stacks/{name}/instances/{id}/return", self._give_back, methods=["POST"]),
                 Route("/stacks/{name}/instances/{id}/protect", self._protect, methods=["POST"]),
+                Route("/stacks/{name}/instances/{id}/standby", self._standby, methods=["POST"]),
                 Route("/stacks/{name}/instances/{id}/terminate", self._terminate, methods=["POST"]),
                 Route("/stacks/{name}/instances/{id}/open", self._open, methods=["POST"]),
                 Route("/stacks/{name}/instances/{id}/close", self._close, methods=["POST"]),
@@ -185,8 +193,15 @@ class Api:
         name, body = request.path_params["name"], ScaleBody.model_validate_json(await _bounded_body(request))
         return self._stream(
             f"scale {name} {body.service}",
-            lambda progress: self._supervisor.scale(name, body.service, body.desired, progress),
+            lambda progress: self._supervisor.scale(
+                name, body.service, body.desired, progress, minimum=body.minimum, maximum=body.maximum
+            ),
         )
+
+    async def _suspend(self, request: Request) -> Response:
+        name, body = request.path_params["name"], SuspendBody.model_validate_json(await _bounded_body(request))
+        on = request.url.path.endswith("/suspend")
+        return _json(await self._supervisor.suspend(name, body.service, body.processes, on=on))
 
     async def _restart(self, request: Request) -> Response:
         name, body = request.path_params["name"], RestartBody.model_validate_json(await _bounded_body(request))
@@ -212,6 +227,11 @@ class Api:
         name, id = _instance_of(request)
         body = ProtectBody.model_validate_json(await _bounded_body(request))
         return _json(await self._supervisor.protect(name, id, body.on))
+
+    async def _standby(self, request: Request) -> Response:
+        name, id = _instance_of(request)
+        body = StandbyBody.model_validate_json(await _bounded_body(request))
+        return _json(await self._supervisor.standby(name, id, decrement=body.decrement))
 
     async def _terminate(self, request: Request) -> Response:
         name, id = _instance_of(request)

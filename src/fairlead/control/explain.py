@@ -22,6 +22,7 @@ from fairlead.core.figures import Figures
 from fairlead.core.observed import Observed
 from fairlead.core.plan import Action
 from fairlead.core.reconcile import decide
+from fairlead.core.scaling.shown import ScalingShown, shown
 from fairlead.core.steps import Step, steps_of
 from fairlead.errors import NotFound, StoreError, UsageError
 
@@ -72,9 +73,10 @@ def explain_present(
     wall: str,
     service: str,
     figures: Mapping[str, Figures],
+    scaling: ScalingShown | None = None,
 ) -> dict[str, Any]:
     """Why `service` is as it is now. now, wall: the two clocks at the snapshot. figures: how it ("") and its instances
-    did of late. NotFound: no such service."""
+    did of late. scaling: its auto scaling group, if it has one. NotFound: no such service."""
     rows = kept.decisions(wanted.name, LOOKED_AT)
     try:
         explanation = core.explain(
@@ -86,6 +88,7 @@ def explain_present(
             earlier=_steps(rows, service, now, observed.boot),
             since=_since(wanted, rows, service),
             figures=figures,
+            scaling=scaling,
         )
     except KeyError:
         raise _no_such_service(wanted, observed, service) from None
@@ -119,10 +122,19 @@ def explain_past(
             earlier=_steps(rows[:-1], service, moment.now, moment.observed.boot),
             since=_since(moment.wanted, rows, service),
             figures=figures,
+            scaling=_group_then(moment.wanted, service),
         )
     except KeyError:
         raise _no_such_service(moment.wanted, moment.observed, service) from None
     return {"at": moment.at, "asked": until, "decision": moment.id, "kept_since": first, **asdict(explanation)}
+
+
+def _group_then(wanted: StackRecord, name: str) -> ScalingShown | None:
+    """The sizes of that moment, and why; what the policies found is told by the decisions themselves."""
+    for service in wanted.desired.stack.services:
+        if service.name == name and service.scaling is not None:
+            return shown(service, wanted.groups.get(name))
+    return None
 
 
 def _utc(at: str) -> str:

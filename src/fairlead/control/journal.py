@@ -6,6 +6,7 @@ ones who listen.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,12 +50,16 @@ class Journal:
         """Tell those who follow the stack, and keep nothing: a step of work under way."""
         self._tell(stack, "step", text, service, "")
 
-    def decision(self, wanted: StackRecord, observed: Observed, plan: Plan, now: float) -> None:
-        """Keep a plan that is not empty, with the snapshot it judged. Thousands are kept, of stacks that are gone too,
-        and copied when the schema changes: nothing secret is in them."""
+    def decision(
+        self, wanted: StackRecord, observed: Observed, plan: Plan, now: float, *, scaling: object = None
+    ) -> None:
+        """Keep a plan that is not empty, with the snapshot it judged; scaling: what else a scaling decision saw.
+        Thousands are kept, of stacks that are gone too, and copied when the schema changes: nothing secret is in
+        them."""
+        more = f',"scaling":{json.dumps(scaling)}' if scaling is not None else ""
         snapshot = (
             f'{{"now":{now!r},"wanted":{_STACK_RECORD.dump_json(wanted.without_secrets()).decode()},'
-            f'"observed":{_OBSERVED.dump_json(observed).decode()}}}'
+            f'"observed":{_OBSERVED.dump_json(observed).decode()}{more}}}'
         )
         chosen = [{"action": type(action).__name__, **_fields(action)} for action in plan.actions]
         text = _ACTIONS.dump_json(chosen).decode()

@@ -14,7 +14,7 @@ from fairlead.control.clock import Clock
 from fairlead.control.delivery import Courier
 from fairlead.control.journal import Journal
 from fairlead.control.observer import Observer
-from fairlead.control.ports import Builder, Meter
+from fairlead.control.ports import Builder, GaugesMaker, Meter
 from fairlead.control.runs import Runs
 from fairlead.control.stackloop import StackLoop
 from fairlead.core.desired import StackRecord
@@ -44,6 +44,8 @@ class Machine:
     pid: int
     meter: Meter | None = None
     """None: nothing is measured."""
+    gauges: GaugesMaker | None = None
+    """Makes the reader of metrics of the user's own; None: they stay unknown."""
     memory: int = 1 << 30
     """Bytes that the machine has."""
     app_user: tuple[int, int] | None = None

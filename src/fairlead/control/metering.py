@@ -1,5 +1,5 @@
 """Once a second: read the balancer and the engine, see how the stacks are, and hand it all to the meter; and what the
-meter then says.
+meter then says. Right after a sample the sizes of scaled services are decided upon (`control/scaling.py`).
 
 In: the collaborators. Out: samples, on whole seconds of the wall clock, so that what is counted falls into the second
 in which it happened. The law: whatever fails to answer is unknown in that sample, and metering never keeps anything
@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from fairlead.control.clock import Clock
 from fairlead.control.loops import Loops
-from fairlead.control.ports import Meter
+from fairlead.control.ports import Gauges, Meter
+from fairlead.control.scaling import Autoscaler
 from fairlead.core import readings
 from fairlead.core.desired import StackRecord
 from fairlead.core.figures import UNKNOWN, Figures
 from fairlead.core.health import TargetHealth
 from fairlead.core.observed import Instance, Observed
-from fairlead.core.readings import InstanceScene, Reading, Sample, ServiceScene, Usage
+from fairlead.core.readings import Gauge, InstanceScene, Reading, Sample, ServiceScene, Usage
 from fairlead.core.reconcile import is_gone
 from fairlead.engines.base import Engine
 from fairlead.errors import NotFound
@@ -38,30 +39,46 @@ Healths = Mapping[str, tuple[TargetHealth, str]]
 
 class Metering:
     """Of all stacks. meter: None where nothing is measured; memory: bytes that the machine has, which services that
-    reserve none share."""
+    reserve none share; gauges: who reads metrics of the user's own; gauges_of: those of a stack."""
 
     def __init__(
-        self, meter: Meter | None, *, engine: Engine, balancer: Balancer, loops: Loops, clock: Clock, memory: int
+        self,
+        meter: Meter | None,
+        *,
+        engine: Engine,
+        balancer: Balancer,
+        loops: Loops,
+        clock: Clock,
+        memory: int,
+        scaler: Autoscaler,
+        gauges: Gauges | None = None,
+        gauges_of: Callable[[StackRecord], Sequence[Gauge]] = lambda wanted: (),
     ) -> None:
         self._meter, self._engine, self._balancer, self._loops = meter, engine, balancer, loops
-        self._clock, self._memory = clock, memory
+        self._clock, self._memory, self._scaler = clock, memory, scaler
+        self._gauges, self._gauges_of = gauges, gauges_of
         self._told: set[str] = set()
 
     async def run(self) -> None:
         """Until it is cancelled; then what is finished is written."""
         meter = self._meter
-        if meter is None:
-            return
-        await meter.open()
+        if meter is not None:
+            await meter.open()
         try:
             while True:
                 await asyncio.sleep(PACE - self._seconds() % PACE)
                 seen = self._loops.seen()
-                if seen:
+                if seen and meter is not None:
                     meter.take(await self._sample(seen))
+                # Before anything is written: the decision waits for it, and need not.
+                self._scaler.consider([(wanted, observed) for wanted, observed, _ in self._loops.seen()])
+                if seen and meter is not None:
                     await meter.flush()
         finally:
-            await meter.close()
+            if self._gauges is not None:
+                await self._gauges.close()
+            if meter is not None:
+                await meter.close()
 
     def figures(self, stack: str, service: str, instance: str = "") -> Figures:
         """How a service, or an instance of it, did of late."""
@@ -87,7 +104,9 @@ class Metering:
         """As `Meter.prometheus`."""
         return self._meter.prometheus() if self._meter else ""
 
-    async def _sample(self, seen: Iterable[tuple[StackRecord, Observed, Healths]]) -> Sample:
+    async def _sample(self, seen: Sequence[tuple[StackRecord, Observed, Healths]]) -> Sample:
+        if self._gauges is not None:
+            self._gauges.update([gauge for wanted, _, _ in seen for gauge in self._gauges_of(wanted)])
         balancer, usage = await self._reading(), await self._usage()
         return Sample(
             now=self._clock.now(),
@@ -96,6 +115,7 @@ class Metering:
             usage=usage,
             services=tuple(scene for one in seen for scene in scenes(*one, self._memory)),
             stacks=tuple(wanted.name for wanted, _, _ in seen),
+            custom=self._gauges.values(self._clock.now()) if self._gauges is not None else {},
         )
 
     async def _reading(self) -> Reading | None:
@@ -147,5 +167,5 @@ def _instance(instance: Instance, healths: Healths) -> InstanceScene:
         id=record.id,
         zone=record.zone,
         health=health[0].state if health else "initial",
-        in_service=record.state == "in_service" and not is_gone(instance),
+        in_service=record.state == "in_service" and not record.standby and not is_gone(instance),
     )

@@ -1,5 +1,5 @@
-"""What control needs of the release builder (`releases.build.ReleaseBuilder` is the real one) and of the meter
-(`metrics.meter.Meter`)."""
+"""What control needs of the release builder (`releases.build.ReleaseBuilder` is the real one), of the meter
+(`metrics.meter.Meter`) and of the gauges (`metrics.gauges.Gauges`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from fairlead.core.differences import Preview
 from fairlead.core.figures import Figures
 from fairlead.core.model import Release, Service, Stack
-from fairlead.core.readings import Sample
+from fairlead.core.readings import Gauge, Sample
+from fairlead.core.scaling.seconds import ServiceSecond
+from fairlead.errors import GaugeError
 from fairlead.metrics.query import Query
 
 
@@ -59,6 +61,11 @@ class Meter(Protocol):
         """Of the seconds before `wall` (since 1970): key "" is the service, each other one a target."""
         ...
 
+    def seconds(self, stack: str, service: str, after: int) -> tuple[ServiceSecond, ...]:
+        """The finished seconds behind `after` (seconds since 1970) that are still in memory, oldest first; all of them
+        if `after` is none of these and not before the newest. Cheap enough for once a second and service."""
+        ...
+
     async def series(self, query: Query) -> dict[str, Any]:
         """What `GET /stacks/NAME/metrics` answers with. NotFound: no such service, zone or target was ever measured."""
         ...
@@ -70,3 +77,27 @@ class Meter(Protocol):
     async def close(self) -> None:
         """Write what is finished, and let go."""
         ...
+
+
+TellGauge = Callable[[Gauge, GaugeError | None], None]
+"""Told once when a metric cannot be read, and once, with None, when it can be again."""
+
+
+class Gauges(Protocol):
+    """Reads metrics of the user's own, each as often as it says. Nothing here raises, or waits but `close`."""
+
+    def update(self, wanted: Sequence[Gauge]) -> None:
+        """What is read from now on; what is not among it is forgotten."""
+        ...
+
+    def values(self, now: float) -> Mapping[tuple[str, str], Mapping[str, float]]:
+        """What is known at `now` (monotonic seconds), by (stack, service) and name; what is too old is not."""
+        ...
+
+    async def close(self) -> None:
+        """Read nothing any more."""
+        ...
+
+
+GaugesMaker = Callable[[TellGauge, Callable[[str, BaseException], None]], Gauges]
+"""Of who is told, and of what should not happen."""

@@ -1,10 +1,10 @@
-"""When a job is due: its cron line and time zone against the wall clock.
+"""When a job, or a scheduled action, is due: its cron line and time zone against the wall clock.
 
-In: a job, the last time of its schedule that was dealt with, and the wall clock. Out: whether a time has come since,
-and the next one. The rules of daylight saving time are Debian cron's: a time that a clock skips in spring comes with
-the first minute after the gap, one that comes twice in autumn counts once, and a line whose minute or hour begins with
-`*` runs by elapsed time. The laws: the times of a schedule are dealt with in order, so a clock set back runs none of
-them twice; a clock that was wrong by more than `CORRECTION` is believed at once (as in Debian cron); and what passed
+In: one of them, the last time of its schedule that was dealt with, and the wall clock. Out: whether a time has come
+since, and the next one. The rules of daylight saving time are Debian cron's: a time that a clock skips in spring comes
+with the first minute after the gap, one that comes twice in autumn counts once, and a line whose minute or hour begins
+with `*` runs by elapsed time. The laws: the times of a schedule are dealt with in order, so a clock set back runs none
+of them twice; a clock that was wrong by more than `CORRECTION` is believed at once (as in Debian cron); and what passed
 unnoticed is one `Due`, whatever the number of times. ValueError: this machine cannot read the schedule.
 """
 
@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import functools
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from fairlead.core.model import Job
 from fairlead.core.runs import Due
 
 CORRECTION = timedelta(hours=3)
@@ -26,7 +26,18 @@ RECENT = timedelta(hours=2)
 """Within so long the last time is looked for by going forward: only that way is right in the hour that comes twice."""
 
 
-def schedule_of(job: Job) -> str:
+class Scheduled(Protocol):
+    """A job or a scheduled action."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def cron(self) -> str: ...
+    @property
+    def timezone(self) -> str: ...
+
+
+def schedule_of(job: Scheduled) -> str:
     """What makes the schedule of a job the same: another one begins anew."""
     return f"{job.cron} {job.timezone}"
 
@@ -36,7 +47,7 @@ def begins_anew(handled: str | None, wall: str) -> bool:
     return handled is None or _moment(handled) - _moment(wall) > CORRECTION
 
 
-def due(job: Job, handled: str, wall: str) -> Due | None:
+def due(job: Scheduled, handled: str, wall: str) -> Due | None:
     """The last time of the schedule after `handled` and not after `wall` (both ISO 8601 UTC); None: there is none."""
     since, now = _moment(handled), _moment(wall)
     first = _after(job.cron, job.timezone, since)
@@ -51,13 +62,13 @@ def due(job: Job, handled: str, wall: str) -> Due | None:
     )
 
 
-def next_time(job: Job, wall: str) -> str | None:
+def next_time(job: Scheduled, wall: str) -> str | None:
     """The first time of the schedule after `wall`, ISO 8601 UTC; None: there is none within 50 years."""
     found = _after(job.cron, job.timezone, _moment(wall))
     return _text(found) if found else None
 
 
-def in_words(job: Job) -> str:
+def in_words(job: Scheduled) -> str:
     """The schedule for people: `At 03:00 every day (UTC)`."""
     try:
         said = CronSim(job.cron, datetime.now(UTC)).explain()
@@ -66,7 +77,7 @@ def in_words(job: Job) -> str:
     return f"{said} ({job.timezone})"
 
 
-def _last(job: Job, start: datetime, now: datetime) -> datetime | None:
+def _last(job: Scheduled, start: datetime, now: datetime) -> datetime | None:
     """The last time from `start` on and not after `now`; when that is long ago, it is looked for backwards."""
     found = None
     at: datetime | None = start - timedelta(seconds=1)

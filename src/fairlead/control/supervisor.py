@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from fairlead.control.alarms import Alarms
 from fairlead.control.applier import targets_of
 from fairlead.control.certificates import Certificates
 from fairlead.control.explain import explain_past, explain_present
+from fairlead.control.gauges import gauges_of
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.loops import Loops, Machine
 from fairlead.control.metering import Metering
@@ -25,14 +26,17 @@ from fairlead.control.openings import Openings
 from fairlead.control.operations import Operations, refuse_unless_run, service_named
 from fairlead.control.previews import Previews
 from fairlead.control.runs import shown_jobs, shown_run, shown_run_with_log
+from fairlead.control.scaling import Autoscaler
 from fairlead.control.stackloop import StackLoop, keep_way_back
+from fairlead.control.suspending import Suspending
 from fairlead.control.ups import UpRequest, Ups
 from fairlead.control.view import check_facts, stack_status
 from fairlead.core.desired import StackRecord
 from fairlead.core.observed import Observed
+from fairlead.core.readings import Gauge
 from fairlead.core.routing import openings_of, routing_of
 from fairlead.core.traffic import Routing, Target, Traffic
-from fairlead.errors import FairleadError, NotFound
+from fairlead.errors import FairleadError, GaugeError, NotFound
 from fairlead.metrics.query import Query
 
 __all__ = ["Machine", "Progress", "Supervisor", "UpRequest"]
@@ -59,8 +63,19 @@ class Supervisor:
         m = machine
         self._alarms = Alarms(m.store, self.journal, m.clock, m.courier)
         self._loops = loops = Loops(machine, self.journal, self._alarms, self._tasks)
+        wake = partial(_wake, loops)
+        self._scaler = Autoscaler(m.store, self.journal, m.clock, m.meter, wake)
+        self._suspending = Suspending(m.store, self.journal, wake)
         self._metering = Metering(
-            m.meter, engine=m.engine, balancer=m.balancer, loops=loops, clock=m.clock, memory=m.memory
+            m.meter,
+            engine=m.engine,
+            balancer=m.balancer,
+            loops=loops,
+            clock=m.clock,
+            memory=m.memory,
+            scaler=self._scaler,
+            gauges=m.gauges(self._tell_gauge, self._failed) if m.gauges else None,
+            gauges_of=partial(gauges_of, layout=m.layout, around=m.around, user=m.app_user),
         )
         self._ups = Ups(m.store, m.balancer, m.builder, m.clock, self.journal, loops.of)
         self._previews = Previews(m.store, m.builder, m.balancer)
@@ -160,7 +175,10 @@ class Supervisor:
             certificates = [one for one in report.certificates if one.stack == record.name]
             now = self._m.clock.now()
             figures = partial(self._metering.figures, record.name)
-            shown.append(stack_status(record, observed, healths, alarms, certificates, now, figures, explain=explain))
+            scaling = partial(self._scaler.shown, record, observed)
+            shown.append(
+                stack_status(record, observed, healths, alarms, certificates, now, figures, scaling, explain=explain)
+            )
         nodes = [
             {"pid": node.pid, "version": node.version, "state": node.state, "problem": node.problem}
             for node in report.nodes
@@ -231,7 +249,8 @@ class Supervisor:
         names = ["", *(one.record.id for one in observed.instances if one.record.service == service)]
         figures = {name: self._metering.figures(stack, service, name) for name in names}
         clock = self._m.clock
-        return explain_present(self._m.store, record, observed, clock.now(), clock.wall(), service, figures)
+        scaling = self._scaler.shown(record, observed, service)
+        return explain_present(self._m.store, record, observed, clock.now(), clock.wall(), service, figures, scaling)
 
     async def metrics(self, query: Query) -> dict[str, Any]:
         """The contract of `fairlead metrics --json` (docs/reference/metrics.md). NotFound: nothing of that name was
@@ -247,11 +266,30 @@ class Supervisor:
         "why"}], "unenforced", "urls"}. SpecError, BuildError as from `up`."""
         return await self._previews.plan(request)
 
-    async def scale(self, stack: str, service: str, desired: int, progress: Progress) -> dict[str, Any]:
-        """Set the size of a service by hand; it holds until the file's own size changes. Returns when as many serve:
-        {"stack", "service", "desired", "declared", "text"}. NotFound, UsageError; DeploymentFailed when new instances
-        cannot start (the size stays wanted)."""
-        return await self._operations.scale(self._record(stack), service, desired, progress)
+    async def scale(
+        self,
+        stack: str,
+        service: str,
+        desired: int | None,
+        progress: Progress,
+        *,
+        minimum: int | None = None,
+        maximum: int | None = None,
+    ) -> dict[str, Any]:
+        """Set the size of a service by hand; it holds until the file's own size changes, that of an auto scaling group
+        until its policies change it. Returns when as many serve: {"stack", "service", "desired", "declared",
+        "minimum", "maximum", "text"}. NotFound, UsageError; DeploymentFailed when new instances cannot start (the size
+        stays wanted)."""
+        record = self._record(stack)
+        return await self._operations.scale(record, service, desired, progress, minimum=minimum, maximum=maximum)
+
+    async def suspend(self, stack: str, service: str, processes: Sequence[str], *, on: bool = True) -> dict[str, Any]:
+        """Suspend processes of a service (on), or resume them; none named means all: {"stack", "service", "suspended",
+        "text"}. NotFound, UsageError."""
+        record = self._record(stack)
+        declared = service_named(record, service)
+        refuse_unless_run(declared.runs, service, "fairlead does nothing about it that could be suspended")
+        return self._suspending.change(record, declared, processes, on=on)
 
     async def restart(self, stack: str, service: str | None, progress: Progress) -> dict[str, Any]:
         """Replace every instance of a service, or of all, under the deployment rules; as `up`."""
@@ -271,6 +309,12 @@ class Supervisor:
     async def give_back(self, stack: str, instance: str) -> dict[str, Any]:
         """The opposite of `drain`."""
         return _told(stack, instance, self._operations.give_back(self._record(stack), instance))
+
+    async def standby(self, stack: str, instance: str, *, decrement: bool = False) -> dict[str, Any]:
+        """Take it out of the load balancer and out of the count, until it is given back; another one is started in its
+        place, or (decrement) desired becomes one less. NotFound, UsageError."""
+        record, observed = await self._look(stack)
+        return _told(stack, instance, self._operations.standby(record, instance, observed, decrement=decrement))
 
     async def protect(self, stack: str, instance: str, on: bool) -> dict[str, Any]:
         """Scale-in does not choose it (on), or may (off). Deployments and failed health checks replace it all the
@@ -371,10 +415,20 @@ class Supervisor:
         log.error("%s ended", name, exc_info=error)
         self.journal.event("", "problem", f"{name} ended: {type(error).__name__}: {error}")
 
+    def _tell_gauge(self, gauge: Gauge, error: GaugeError | None) -> None:
+        said = f"cannot be read, and is unknown: {error}" if error else "is read again"
+        self.journal.event(
+            gauge.stack, "custom_metric", f"custom:{gauge.metric} of {gauge.service} {said}", service=gauge.service
+        )
+
     def _no_such_stack(self, stack: str) -> NotFound:
         names = [record.name for record in self._m.store.stacks()]
         known = f"this home has {', '.join(names)}" if names else "no stack is up in this home"
         return NotFound(f"there is no stack '{stack}'", known, "fairlead status" if names else "fairlead up PATH")
+
+
+def _wake(loops: Loops, stack: str) -> None:
+    loops.of(stack).wake()
 
 
 def _down(stacks: int) -> str:

@@ -20,7 +20,7 @@ from fairlead.control.journal import Journal, Progress
 from fairlead.control.ports import Builder
 from fairlead.control.stackloop import StackLoop, keep_way_back
 from fairlead.control.turns import Turns
-from fairlead.core.capacity import in_place
+from fairlead.core.census import in_place
 from fairlead.core.desired import Deployment, Revision, StackRecord
 from fairlead.core.differences import differences
 from fairlead.core.model import Release, Stack
@@ -227,6 +227,8 @@ class Ups:
             deployment=deployment,
             check_token=record.check_token if record else secrets.token_urlsafe(24),
             scaled=record.scaled if record else {},
+            groups=record.groups if record else {},
+            suspended=record.suspended if record else {},
         )
 
     async def _finish(self, record: StackRecord, todo: str = "Mend it, then run `fairlead up` again.") -> None:
@@ -324,14 +326,15 @@ def _counted(instances: int) -> str:
 
 
 def _by_hand(record: StackRecord) -> list[str]:
-    """The sizes that are not the file's, in words."""
-    declared = {service.name: service for service in record.desired.stack.services}
-    sized = {name: record.sized(service) for name, service in declared.items()}
-    return [
-        f"{name} has {_counted(sized[name].desired)}, set by hand; the file says {service.desired}"
-        for name, service in declared.items()
-        if sized[name].desired != service.desired
-    ]
+    """The sizes that were set by hand and are not the file's, in words. What a policy or a schedule decided is no
+    surprise to whoever wrote it."""
+    found = []
+    for service in record.desired.stack.services:
+        size, group = record.sized(service).desired, record.groups.get(service.name)
+        by_policy = service.scaling is not None and not (group is not None and group.by_hand)
+        if size != service.desired and not by_policy:
+            found.append(f"{service.name} has {_counted(size)}, set by hand; the file says {service.desired}")
+    return found
 
 
 def _restarts(record: StackRecord, services: tuple[str, ...]) -> bool:

@@ -15,12 +15,16 @@ from fairlead.core.reconcile import service_of, waiting
 from fairlead.core.routing import way_to
 from fairlead.core.rules import Request
 from fairlead.core.runs import live
+from fairlead.core.scaling.shown import ScalingShown
 from fairlead.core.traffic import CertificateReport
 
 EVERY_CODE = "100-599"
 """What the answer to `fairlead check` may be where no health check says which answers are good."""
 
 Healths = Mapping[str, tuple[TargetHealth, str]]
+
+ScalingOf = Callable[[str], ScalingShown | None]
+"""Of a service."""
 
 FiguresOf = Callable[[str, str], Figures]
 """Of a service ("" as its instance), or of an instance of it."""
@@ -34,12 +38,13 @@ def stack_status(
     certificates: Sequence[CertificateReport],
     now: float,
     figures: FiguresOf,
+    scaling: ScalingOf,
     *,
     explain: bool,
 ) -> dict[str, Any]:
     """One entry of `stacks`, at `now` (monotonic seconds). alarms: as from `Alarms.shown`. certificates: those that its
-    listeners show. figures: how a service, or an instance of it, did of late. A service that left the file is shown
-    until its last instance has ended."""
+    listeners show. figures: how a service, or an instance of it, did of late. scaling: what is shown of a service's
+    auto scaling group. A service that left the file is shown until its last instance has ended."""
     stack = wanted.desired.stack
     names = [service.name for service in stack.services]
     names += sorted({instance.record.service for instance in observed.instances} - set(names))
@@ -48,7 +53,14 @@ def stack_status(
         "name": wanted.name,
         "engine": stack.engine,
         "listeners": [_listener(listener, observed, certificates, explain=explain) for listener in stack.listeners],
-        "services": [_service(name, wanted, observed, healths, waits, now, figures, explain=explain) for name in names],
+        "services": [
+            {
+                **_service(name, wanted, observed, healths, waits, now, figures, explain=explain),
+                "suspended": list(wanted.suspended.get(name, ())),
+                "scaling": asdict(group) if (group := scaling(name)) else None,
+            }
+            for name in names
+        ],
         "resources": [],
         "jobs": len(stack.jobs),
         "alarms": list(alarms),
@@ -107,6 +119,7 @@ def _service(
         "declared": declared.desired if declared and stays else 0,
         "min": service.minimum if service and stays else 0,
         "max": service.maximum if service and stays else 0,
+        "resources": {"cpu": service.cpu, "memory": service.memory} if service and service.runs else None,
         "figures": asdict(figures(name, "")),
         "instances": [
             {
@@ -146,6 +159,8 @@ def _instance(instance: Instance, observed: Observed, healths: Healths, now: flo
         "started_at": record.started_at,
         "zone": record.zone,
         "drained": record.drained,
+        "standby": record.standby,
+        "pooled": record.pooled,
         "protected": record.protected,
         "condemned": record.condemned,
         "anomalous": instance.target.anomalous if instance.target else None,
