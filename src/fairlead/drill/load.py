@@ -30,6 +30,9 @@ SHUTDOWN_PATIENCE = 1.0
 KEPT_FAILURES = 1000
 """Failures whose moment is kept; beyond that they are only counted."""
 
+GIVEN_UP = "given up at the end"
+"""What a request is counted as that was under way when the block of its load ended with an error."""
+
 
 async def run(
     url: str,
@@ -102,7 +105,8 @@ class Load:
         self._rate, self._limit, self._max_open, self._on_result = rate, limit, max_open, on_result
         self.started = 0.0
         self._stopped: float | None = None
-        self._sent, self._lag = 0, 0.0
+        self._sent = 0
+        self._lags = array("d")
         self._latencies = array("d")
         self._statuses: Counter[int] = Counter()
         self._errors: Counter[str] = Counter()
@@ -136,7 +140,7 @@ class Load:
                 await self.finished()
         finally:
             for request in tuple(self._running):
-                request.end(error="given up at the end")
+                request.end(error=GIVEN_UP)
             for connection in tuple(self._connections):
                 connection.abort()
             await self._all_closed.wait()
@@ -145,9 +149,14 @@ class Load:
         """Return when `limit` requests were sent and have ended."""
         await self._all_done.wait()
 
+    @property
+    def under_way(self) -> int:
+        """Requests that were due and have not ended."""
+        return len(self._running)
+
     def report(self) -> Report:
         """What happened so far; requests under way count neither as answered nor as lost."""
-        ordered = sorted(self._latencies)
+        ordered, lags = sorted(self._latencies), sorted(self._lags)
         last = len(ordered) - 1
         return Report(
             sent=self._sent - len(self._running),
@@ -158,7 +167,8 @@ class Load:
             p50=ordered[last // 2] if ordered else None,
             p99=ordered[round(last * 0.99)] if ordered else None,
             max=ordered[-1] if ordered else None,
-            lag=self._lag,
+            lag=lags[-1] if lags else 0.0,
+            lag_p95=lags[round((len(lags) - 1) * 0.95)] if lags else 0.0,
             failures=tuple(self._failures),
         )
 
@@ -169,7 +179,7 @@ class Load:
             if due > now:
                 self._ticker = self._loop.call_at(due, self._tick)
                 return
-            self._lag = max(self._lag, now - due)
+            self._lags.append(now - due)
             request = Request(self, self._sent, due)
             self._sent += 1
             self._running.add(request)

@@ -51,6 +51,8 @@ class Report:
     max: float | None = None
     lag: float = 0.0
     """Seconds that the generator itself was late at worst; part of the latencies."""
+    lag_p95: float = 0.0
+    """Seconds that it was late with all requests but 5 of 100, at most."""
     failures: tuple[Result, ...] = ()
     """The lost requests in the order of their ends (the first thousand of them)."""
 
