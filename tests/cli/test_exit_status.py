@@ -25,6 +25,8 @@ from tests.cli.conftest import Fairlead
 from tests.cli.measured import a_service, an_answer
 from tests.cli.scripted import Refuse, Stream, a_stack, an_instance, serving, status_of
 from tests.cli.test_commands import a_balancer, facts, listening_at
+from tests.cli.test_drill import an_open_instance
+from tests.cli.test_drill import answers as drill_answers
 from tests.cli.test_explain import an_explanation
 
 EVERY = {" ".join(words): command for words, command, _ in every_command(root)}
@@ -58,9 +60,12 @@ ANSWERS: dict[str, Any] = {
     },
     "DELETE /stacks/shop": result(stack="shop", text=EVIL),
     "POST /stacks/shop/scale": result(stack="shop", service="web", desired=4, declared=2, text=EVIL),
+    "POST /stacks/shop/suspend": {"stack": "shop", "service": "web", "suspended": ["Launch"], "text": EVIL},
+    "POST /stacks/shop/resume": {"stack": "shop", "service": "web", "suspended": [], "text": EVIL},
     "POST /stacks/shop/restart": result(stack="shop", changed=True, summary=[EVIL], urls=[]),
     "POST /stacks/shop/instances/web-1/drain": ONE,
     "POST /stacks/shop/instances/web-1/return": ONE,
+    "POST /stacks/shop/instances/web-1/standby": ONE,
     "POST /stacks/shop/instances/web-1/protect": ONE,
     "POST /stacks/shop/instances/web-1/terminate": result(**ONE),
     "POST /stacks/shop/instances/web-1/open": {**ONE, "url": EVIL, "port": 40001, "until": EVIL},
@@ -79,21 +84,24 @@ ANSWERS: dict[str, Any] = {
 """What a daemon with one stack says."""
 
 WORDS = {
-    "scale": ("web", "4"), "explain": ("web",), "exec": ("web", "true"), "run": ("web", "true"), "jobs run": ("nightly",),
+    "scale": ("web", "4"), "suspend": ("web",), "resume": ("web",), "instance standby": ("web-1",), "explain": ("web",), "exec": ("web", "true"), "run": ("web", "true"), "jobs run": ("nightly",),
     "instance drain": ("web-1",), "instance return": ("web-1",), "instance protect": ("web-1",),
     "instance terminate": ("web-1",), "instance open": ("web-1",), "instance close": ("web-1",), "completion": ("bash",), "up": ("fairlead.yaml",), "plan": ("fairlead.yaml",),
-    "trust": ("--root", "image"),
+    "trust": ("--root", "image"), "drill capacity": ("--for", "2s", "--max-rate", "100", "--latency", "1s"),
+    "simulate": ("--load", "constant:10/5s"),
 }  # fmt: skip
 """What each command needs to be given."""
 
 ASKS = {
     "up": "POST /stacks", "plan": "POST /plan", "down": "DELETE /stacks/shop", "scale": "POST /stacks/shop/scale",
     "restart": "POST /stacks/shop/restart", "instance drain": "POST /stacks/shop/instances/web-1/drain",
-    "instance return": "POST /stacks/shop/instances/web-1/return",
+    "instance return": "POST /stacks/shop/instances/web-1/return", "suspend": "POST /stacks/shop/suspend",
+    "instance standby": "POST /stacks/shop/instances/web-1/standby", "resume": "POST /stacks/shop/resume",
     "instance protect": "POST /stacks/shop/instances/web-1/protect",
     "instance terminate": "POST /stacks/shop/instances/web-1/terminate",
     "instance open": "POST /stacks/shop/instances/web-1/open",
     "instance close": "POST /stacks/shop/instances/web-1/close", "explain": "GET /stacks/shop/explain",
+    "drill capacity": "POST /stacks/shop/instances/web-1/open",
     "check": "GET /stacks/shop/check", "exec": "GET /stacks/shop/entry", "run": "GET /stacks/shop/entry",
     "metrics": "GET /stacks/shop/metrics", "jobs run": "POST /stacks/shop/jobs/nightly", "events": "GET /events", "status": "GET /status", "jobs": "GET /jobs",
 }  # fmt: skip
@@ -105,7 +113,7 @@ class Scene:
 
     def __init__(self, name: str, fairlead: Fairlead, home: Layout) -> None:
         self.name, self.fairlead, self.home = name, fairlead, home
-        Path("fairlead.yaml").write_text("name: shop\n")
+        Path("fairlead.yaml").write_text("name: shop\nservices: {web: {app: 'app:app'}}\n")
 
     def run(self, *options: str, **answers: Any) -> int:
         with serving(self.home, {**ANSWERS, **answers}):
@@ -188,6 +196,11 @@ def shares_evenly(scene: Scene) -> int:
         return scene.run(**{ASKS[scene.name]: lambda _: next(described), "GET /status": listening_at(url)})
 
 
+def bears_what_is_asked(scene: Scene) -> int:
+    with an_open_instance() as url:
+        return scene.run(**drill_answers(url))
+
+
 def probes_in_vain(scene: Scene) -> int:
     """There is nothing that could be started to see what it answers."""
     return scene.fairlead("init", "--print", "--probe", "--command", "no-such-program").status
@@ -218,6 +231,9 @@ PROVOKED: dict[str, Callable[[Scene], int]] = {
     "init 0": lambda scene: scene.fairlead("init", "--print", "--command", "serve").status,
     "init 1": probes_in_vain,
     "check 0": shares_evenly,
+    "drill 0": lambda scene: scene.fairlead("drill", "--help").status,
+    "drill capacity 0": bears_what_is_asked,
+    "simulate 1": lambda scene: scene.fairlead("simulate", "--from", "1h").status,
     "trust 0": is_put_into_an_image,
     "trust 1": lambda scene: scene.fairlead("trust", "--check", "--root", "image").status,
     "check 1": lambda scene: scene.fairlead("check").status,
@@ -256,6 +272,7 @@ def test_daemon_status_is_0_while_one_answers(fairlead: Fairlead, home: Layout) 
 NO_DATA = {
     "down": "says on stderr that it is done",
     "instance": "a group",
+    "drill": "a group",
     "exec": "prints what the command prints",
     "run": "prints what the command prints",
     "schema": "prints JSON anyway",
@@ -267,6 +284,9 @@ NO_DATA = {
     "daemon relocate": "prints nothing",
 }
 """Commands that print no table, and so have no --json."""
+
+NEEDS_ONE = ("drill capacity",)
+"""Commands that ask an instance itself."""
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -280,7 +300,7 @@ def test_json_is_ascii_parses_and_is_all_that_is_printed(fairlead: Fairlead, hom
     scene = Scene(name, fairlead, home)
     if name == "logs":
         ends_well(scene)
-    with serving(home, ANSWERS):
+    with an_open_instance() as url, serving(home, {**ANSWERS, **(drill_answers(url) if name in NEEDS_ONE else {})}):
         shown = fairlead(*name.split(), "--json", *WORDS.get(name, ()))
     assert shown.out.isascii(), shown.out
     if name == "logs":
@@ -298,6 +318,7 @@ def test_the_schema_is_json_in_ascii_and_the_one_that_is_published(fairlead: Fai
 def test_no_group_is_taken_for_a_command() -> None:
     assert {name for name, command in EVERY.items() if isinstance(command, click.Group)} == {
         "instance",
+        "drill",
         "jobs",
         "daemon",
     }

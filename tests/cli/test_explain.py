@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fairlead.errors import NotFound
 from fairlead.store.database import Store
 from tests.cli.conftest import Fairlead
 from tests.cli.scripted import Refuse, a_stack, serving, status_of
+from tests.cli.test_status_scaling import a_scaling
 from tests.control.test_explain import AT, LAUNCH, OLD_SNAPSHOT
 from tests.store.builders import a_stack_record
 
@@ -85,6 +87,29 @@ def test_what_the_service_had_to_do_is_a_line_below_its_deployment(fairlead: Fai
     del before_the_upgrade["figures"]
     with serving(home, {**answers, "GET /stacks/shop/explain": before_the_upgrade}):
         assert "\nload " not in fairlead("explain", "web").out
+
+
+def test_a_groups_size_is_told_with_its_reason_and_what_would_change_it_in_local_time(
+    fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    would = ["cpu is 80%: above 60% for 3 s scales out"]
+    schedule = [{"name": "morning", "next": "2026-01-02T08:00:00Z", "text": "min 4"}]
+    scaling = a_scaling(reason="cpu was 80%", at="2026-01-01T09:59:00.000Z", schedule=schedule, would=would)
+    said = an_explanation(scaling=scaling, suspended=["Launch"])
+    with serving(home, {"GET /status": status_of(a_stack("shop")), "GET /stacks/shop/explain": said}):
+        lines = fairlead("explain", "web").out.splitlines()
+    monkeypatch.undo()
+    time.tzset()
+    first = lines.index("size        3, within 2..10")
+    assert [line.strip() for line in lines[first + 1 : first + 5]] == [
+        "since 2026-01-01 10:59:00 CET: cpu was 80%",
+        "requests_per_target 87/s, target 100/s",
+        "scheduled action morning: min 4, next at 2026-01-02 09:00:00 CET",
+        "suspended: Launch",
+    ]
+    assert lines[lines.index("would change its size") + 1] == f"  {would[0]}"
 
 
 def test_json_is_what_the_daemon_said_and_ascii(fairlead: Fairlead, home: Layout) -> None:

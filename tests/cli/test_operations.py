@@ -26,6 +26,8 @@ SCALED = {
     "service": "web",
     "desired": 3,
     "declared": 2,
+    "minimum": 3,
+    "maximum": 3,
     "text": "web has 3 instances",
 }
 RESTARTED = {"type": "result", "stack": "shop", "changed": True, "summary": ["web: 2 new instances"], "urls": []}
@@ -41,7 +43,7 @@ def test_scale_shows_progress_then_what_is_so_now_and_the_next_command(fairlead:
         "web has 3 instances",
         "next: fairlead status  |  fairlead check",
     ]
-    assert daemon.asked[-1].body == {"service": "web", "desired": 3}
+    assert daemon.asked[-1].body == {"service": "web", "desired": 3, "minimum": None, "maximum": None}
 
 
 def test_scale_to_nothing_says_how_to_come_back(fairlead: Fairlead, home: Layout) -> None:
@@ -190,6 +192,8 @@ def test_the_exit_status_tells_of_changes_only_when_asked(
         (("drain", "web-1"), "drain", {"force": False}),
         (("drain", "web-1", "--force"), "drain", {"force": True}),
         (("return", "web-1"), "return", None),
+        (("standby", "web-1"), "standby", {"decrement": False}),
+        (("standby", "web-1", "--decrement"), "standby", {"decrement": True}),
         (("protect", "web-1"), "protect", {"on": True}),
         (("protect", "web-1", "--off"), "protect", {"on": False}),
     ],
@@ -322,7 +326,7 @@ def test_what_makes_no_sense_of_a_target_that_is_not_run_is_refused_with_the_rea
     assert (shown.status, shown.out, shown.err) == (2, "", f"error: {NOT_RUN}: {REASONS[name]}\n")
 
 
-@pytest.mark.parametrize("name", ["drain", "return", "protect", "terminate", "open", "close"])
+@pytest.mark.parametrize("name", ["drain", "return", "standby", "protect", "terminate", "open", "close"])
 def test_every_command_of_instance_has_help_with_examples(fairlead: Fairlead, name: str) -> None:
     shown = fairlead("instance", name, "--help")
     assert shown.status == 0

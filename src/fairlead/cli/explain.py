@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from fairlead.cli import output
+from fairlead.cli.explain_size import size_lines, size_of
 from fairlead.cli.moments import local, moment, stamp
 from fairlead.cli.names import complete_service, not_run, stacks_with_decisions
 from fairlead.cli.options import home_option, json_option, stack_option
@@ -35,7 +36,9 @@ _STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 @click.pass_obj
 def command(session: Session, service: str, at: str | None, stack: str | None, as_json: bool) -> None:
     """Print why SERVICE is as it is: the answer in one line, then its size and release, each instance with its health
-    and the cause of its launch or end, what is waited for, and what was decided about it.
+    and the cause of its launch or end, what is waited for, and what was decided about it. Of a service with `scaling:`
+    also why it has the size it has and since when, what each policy sees and asks for, what its schedule will do, and
+    what would change the size.
 
     With --at the last decision at or before TIME is explained, with exactly what it saw. Every decision that changed
     something is kept, the newest 5000 of the home, also those of a stack that is down. The shape of --json is a
@@ -87,7 +90,9 @@ def _show(answer: dict[str, Any]) -> None:
     output.data(output.paint(output.cell(answer["answer"]), "bold", on=colour))
     output.data(_when(answer))
     output.data("")
-    for name in ("size", "release", "deployment"):
+    for line in (f"{'size':<12}{size_of(answer)}", *(f"{'':<12}{line}" for line in size_lines(answer))):
+        output.data(_in_local_time(line))
+    for name in ("release", "deployment"):
         if answer[name] is not None:
             output.data(f"{name:<12}{_in_local_time(answer[name]['text'])}")
     if did := _did(answer):
@@ -100,6 +105,7 @@ def _show(answer: dict[str, Any]) -> None:
         output.data(head + "".join(known))
         for clause in instance["clauses"]:
             output.data(f"{'':<12}{output.cell(clause)}")
+    _list("would change its size", (answer.get("scaling") or {}).get("would") or [])
     _list("waits for", answer["waits"])
     title = "is about to" if answer["decision"] is None else "it decided to"
     _list(title, [step["text"] for step in answer["decided"]])
@@ -147,4 +153,4 @@ def _list(title: str, lines: list[str]) -> None:
         output.data("")
         output.data(title)
     for line in lines:
-        output.data(f"  {output.cell(line)}")
+        output.data(f"  {_in_local_time(line)}")

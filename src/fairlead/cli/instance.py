@@ -1,4 +1,4 @@
-"""`fairlead instance drain|return|protect|terminate|open|close ID`: one instance, by hand."""
+"""`fairlead instance drain|return|standby|protect|terminate|open|close ID`: one instance, by hand."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def command() -> None:
     \b
     Examples:
       fairlead instance drain web-3           no new request reaches it; it runs on, to be looked into
+      fairlead instance standby web-3         the same, and another one is started in its place
       fairlead instance return web-3          it gets requests again
       fairlead instance protect web-3         it is not chosen when the service shrinks
       fairlead instance terminate web-3       it is replaced: the new one serves before it ends
@@ -49,7 +50,7 @@ def command() -> None:
 def drain(session: Session, instance: str, force: bool, stack: str | None, as_json: bool) -> None:
     """Take instance ID out of the load balancer: new requests go to the others, those under way (WebSockets too) have
     the deregistration delay of its service to finish. The program runs on and counts as one of its service's instances,
-    so nothing is started in its place.
+    so nothing is started in its place: for that, `fairlead instance standby`.
 
     It stays so until `fairlead instance return ID`, or until a deployment replaces it. The last instance of a service
     that serves is drained only with --force.
@@ -72,7 +73,12 @@ def drain(session: Session, instance: str, force: bool, stack: str | None, as_js
 @home_option
 @click.pass_obj
 def give_back(session: Session, instance: str, stack: str | None, as_json: bool) -> None:
-    """Put the drained instance ID back into the load balancer. It gets requests as soon as its health check passes.
+    """Put instance ID, which is drained or on standby, back into the load balancer. It gets requests as soon as its
+    health check passes.
+
+    From standby it counts as one of its service's instances again. Where another one was started in its place there is
+    now one too many, and the service's termination policy chooses which one goes; where it took its place with it
+    (`standby --decrement`) the service should have one more, as long as its maximum allows that.
 
     \b
     Examples:
@@ -81,6 +87,33 @@ def give_back(session: Session, instance: str, stack: str | None, as_json: bool)
     client = session.running()
     _show(client.give_back(session.stack(client, stack), instance), as_json)
     output.next_commands("fairlead status")
+
+
+@command.command("standby", short_help="Take it aside; another takes its place.", epilog=STATUSES)
+@click.argument("instance", metavar="ID", shell_complete=complete_instance)
+@click.option("--decrement", is_flag=True, help="Start no other: the service should have one instance less.")
+@stack_option
+@json_option
+@home_option
+@click.pass_obj
+def standby(session: Session, instance: str, decrement: bool, stack: str | None, as_json: bool) -> None:
+    """Take instance ID aside: out of the load balancer, as with `drain`, and no longer one of its service's instances.
+    Another one is started in its place. It runs on and is left alone: nothing counts it, checks it, replaces it or
+    chooses it when the service shrinks, and no deployment touches it.
+
+    It stays so until `fairlead instance return ID` or `fairlead instance terminate ID`, or until its service leaves the
+    file. With --decrement the service shrinks by it, which its minimum may forbid.
+
+    \b
+    Examples:
+      fairlead instance standby web-3
+      fairlead exec web-3                     then look around in it
+      fairlead instance standby web-3 --decrement
+    """
+    client = session.running()
+    answer = client.standby(session.stack(client, stack), instance, decrement=decrement)
+    _show(answer, as_json)
+    output.next_commands(f"fairlead exec {_id(answer)}", f"fairlead instance return {_id(answer)}")
 
 
 @command.command("protect", short_help="Keep it when the service shrinks.", epilog=STATUSES)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS = (
-    "init", "up", "plan", "down", "status", "scale", "restart", "instance", "logs", "metrics", "events",
-    "explain", "check", "exec", "run", "jobs", "trust", "schema", "completion", "daemon",
+    "init", "up", "plan", "down", "status", "scale", "suspend", "resume", "restart", "instance", "logs", "metrics",
+    "events", "explain", "check", "drill", "simulate",
+    "exec", "run", "jobs", "trust", "schema", "completion", "daemon",
 )  # fmt: skip
 """In the order of `--help`: `NAME` is `command` in `fairlead/cli/NAME.py`."""
 

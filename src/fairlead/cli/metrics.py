@@ -20,6 +20,7 @@ from fairlead.cli.metrics_asked import (
     address_of,
     period_of,
     refuse_nonsense,
+    refuse_unknown,
     refuse_what_cannot_be,
     span_of,
 )
@@ -60,7 +61,7 @@ class _NotYet(FairleadError):
 )  # fmt: skip
 @click.option(
     "--metric", "wanted", metavar="NAME", multiple=True, type=MetricName(),
-    help="Exactly this one, by CloudWatch's name; may be repeated. Default: those that are looked at first.",
+    help="Exactly this one, by CloudWatch's name, or custom:NAME; may be repeated. Default: those looked at first.",
 )  # fmt: skip
 @click.option("--target", metavar="ID", shell_complete=complete_instance, help="Only this instance, e.g. web-3.")
 @click.option("--zone", metavar="ZONE", help="Only this zone of SERVICE, e.g. a.")
@@ -100,7 +101,7 @@ def command(
     """Print for each service how many requests it gets, how many end in an error, how long its targets take (p50, p95,
     p99), what runs inside it, how many targets are healthy, and the cpu and memory they use: each over time as a
     sparkline, with its last, least and greatest value and that of the whole span. With SERVICE also a table of its
-    targets (and zones, if there are several).
+    targets (and zones, if there are several). Metrics of your own (`custom_metrics`) are lines of their service.
 
     Every second is kept for an hour, every minute for two weeks. What nobody measured is a gap, never a zero; beside
     "incomplete" stands a mark where a part is missing (no daemon was there, or a HAProxy died before it was read). Cpu
@@ -118,6 +119,7 @@ def command(
       fairlead metrics web --since 2h
       fairlead metrics --since 10:02 --until 10:10 --period 1s
       fairlead metrics web --metric TargetResponseTime --metric RequestCountPerTarget
+      fairlead metrics web --metric custom:queue
       fairlead metrics --target web-3
       fairlead metrics web --since 1d --json | jq '.series[0].summary'
       fairlead metrics --listen 127.0.0.1:9464
@@ -208,6 +210,7 @@ def _ask(client: Client, asked: Asked, view: View | None) -> dict[str, Any]:
             f"nothing is known of {whose} yet", why, "Ask again in a few seconds, or use --watch."
         ) from problem
     if asked.wanted:
+        refuse_unknown(asked, answer)
         for series in answer["series"]:
             series["metrics"] = [metric for metric in series["metrics"] if metric["name"] in asked.wanted]
     return answer

@@ -14,7 +14,9 @@ import click
 
 from fairlead.cli import output
 from fairlead.cli.moments import moment, seconds, shown
-from fairlead.errors import UsageError
+from fairlead.cli.names import declared_metrics
+from fairlead.core.scaling.policies import CUSTOM
+from fairlead.errors import NotFound, UsageError
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,13 +35,15 @@ class Asked(NamedTuple):
 
 
 class MetricName(click.ParamType[str]):
-    """A name of the catalogue, in any case."""
+    """A name of the catalogue, in any case; or `custom:NAME`, of which only the daemon knows whether it is there."""
 
     name = "metric"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         names = {name.lower(): name for name in _names()}
         asked = str(value).lower()
+        if asked.startswith(CUSTOM) and asked != CUSTOM:
+            return CUSTOM + str(value)[len(CUSTOM) :]
         if asked not in names:
             from difflib import get_close_matches
 
@@ -52,7 +56,8 @@ class MetricName(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(name) for name in _names() if name.lower().startswith(incomplete.lower())]
+        names = [*_names(), *declared_metrics(ctx)]
+        return [CompletionItem(name) for name in names if name.lower().startswith(incomplete.lower())]
 
 
 def _names() -> list[str]:
@@ -116,7 +121,7 @@ def refuse_what_cannot_be(asked: Asked, watch: float | None) -> None:
     else:
         levels = {"service", "zone", "target"} if asked.service else {"stack", "service"}
     for name in asked.wanted:
-        has = BY_NAME[name].levels
+        has = BY_NAME[name].levels if name in BY_NAME else ("service",)
         if not levels & set(has):
             whose = asked.target or (f"zone {asked.zone}" if asked.zone else asked.service) or "a stack"
             kinds = " and ".join(f"a {level}" for level in has)
@@ -126,6 +131,17 @@ def refuse_what_cannot_be(asked: Asked, watch: float | None) -> None:
                 f"it is a metric of {kinds}",
                 f"fairlead metrics{'' if 'stack' in has else without} --metric {name}",
             )
+
+
+def refuse_unknown(asked: Asked, answer: Mapping[str, Any]) -> None:
+    """NotFound: nothing was measured of a metric of the user's own that is asked for."""
+    known = sorted({str(one["name"]) for series in answer["series"] for one in series["metrics"]})
+    own = [name for name in known if name.startswith(CUSTOM)]
+    for name in asked.wanted:
+        if name.startswith(CUSTOM) and name not in own:
+            there = f"{output.cell(asked.service or asked.stack)} has {', '.join(map(output.cell, own))}" if own else ""
+            why = there or "nothing of `custom_metrics` was measured in that time"
+            raise NotFound(f"there is no metric '{output.cell(name)}'", why, "fairlead metrics")
 
 
 def span_of(asked: Asked, now: datetime) -> tuple[datetime, datetime]:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fairlead.cli.amounts import SHOWN, amount, percent, share, span
+from fairlead.cli.output import cell
 from fairlead.cli.sparkline import Fold, Values, mean
+from fairlead.core.scaling.policies import CUSTOM
 
 PERCENTILES = ("p50", "p90", "p95", "p99")
 
@@ -77,6 +79,11 @@ class Series:
         """How much it was on average."""
         return self.values(name, "Average")
 
+    @property
+    def own(self) -> list[str]:
+        """The metrics of the user's own."""
+        return sorted({name for name, _ in self._metrics if name.startswith(CUSTOM)})
+
     def rates(self, *names: str) -> Values | None:
         """The counts of all of them together, a second."""
         found = [values for name in names if (values := self.values(name, "Sum")) is not None]
@@ -98,8 +105,8 @@ class Series:
 
 
 def rows_of_service(series: Series) -> list[Row]:
-    """What is looked at first, of a service, a zone or a target. A worker has no health, and of `targets:` nobody here
-    knows cpu and memory."""
+    """What is looked at first, of a service, a zone or a target, and the metrics of the user's own. A worker has no
+    health, and of `targets:` nobody here knows cpu and memory."""
     checked = series.knows("HealthyHostCount")
     used = series.knows("CPUUtilization") or series.knows("MemoryUtilization")
     rows: list[Row] = []
@@ -110,7 +117,7 @@ def rows_of_service(series: Series) -> list[Row]:
         rows += _of_desired(series, "in service", "GroupInServiceInstances")
     if used or not checked:
         rows += [*_percent(series, "cpu", "CPUUtilization"), *_percent(series, "memory", "MemoryUtilization")]
-    return rows
+    return rows + _own(series, {row.label for row in rows})
 
 
 def rows_of_stack(series: Series) -> list[Row]:
@@ -182,7 +189,8 @@ def _of_desired(series: Series, label: str, name: str) -> Iterable[Row]:
     values = series.values(name, "Minimum") or series.level(name)
     if values is None:
         return
-    desired = [one for one in series.level("GroupDesiredCapacity") or () if one is not None]
+    whole = series.values("GroupDesiredCapacity", "Maximum") or series.level("GroupDesiredCapacity") or ()
+    desired = [one for one in whole if one is not None]
     if not desired:
         yield Row(label, values, min, amount)
         return
@@ -199,6 +207,16 @@ def _percent(series: Series, label: str, name: str) -> Iterable[Row]:
     if values is not None:
         whole = series.summed_up(label)
         yield Row(label, values, mean, percent, "" if whole is None else f"mean {percent(whole)}", 100.0)
+
+
+def _own(series: Series, taken: set[str]) -> list[Row]:
+    """Metrics of the user's own, by their names alone where these are not those of others."""
+    rows = []
+    for name in series.own:
+        short = cell(name.removeprefix(CUSTOM))
+        values = series.level(name) or []
+        rows.append(Row(cell(name) if short in taken else short, values, mean, amount, _mean(values, amount)))
+    return rows
 
 
 def _rate(series: Series, label: str, name: str, *, bad: bool = False) -> list[Row]:

@@ -69,6 +69,27 @@ def complete_instance_or_service(ctx: click.Context, param: click.Parameter, inc
     return [*complete_instance(ctx, param, incomplete), *complete_service(ctx, param, incomplete)]
 
 
+def declared_metrics(ctx: click.Context) -> list[str]:
+    """The metrics of the users' own that the files of the stacks that are meant declare, as `custom:NAME`."""
+    from fairlead.core.scaling.policies import CUSTOM
+
+    def declared() -> Iterator[str]:
+        for service in _declared(ctx, "services"):
+            yield from (str(metric["name"]) for metric in service.get("custom_metrics", ()))
+
+    return [f"{CUSTOM}{name}" for name in _matching("", declared)]
+
+
+def complete_process(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Processes that can be suspended and are not on the line yet, in AWS's spelling or with hyphens."""
+    from fairlead.core.suspension import PROCESSES
+
+    given = {str(word).lower().replace("-", "") for word in ctx.params.get("processes") or ()}
+    left = [name for name in PROCESSES if name.lower() not in given]
+    hyphened = [re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=AZ)", "-", name).lower() for name in left]
+    return _matching(incomplete, lambda: left) or _matching(incomplete, lambda: hyphened)
+
+
 def complete_path(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Files and folders, which the shell knows best."""
     from click.shell_completion import CompletionItem

@@ -22,7 +22,7 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 
 HOME, CLEAR, REST_OF_LINE, BELOW = "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[J"
 
-OF_THE_MOMENT = {"explanation", "figures"}
+OF_THE_MOMENT = {"explanation", "figures", "policies", "held", "would"}
 """Keys of the status that differ at every look."""
 
 _PIECE = re.compile(r"\x1b\[[0-9;]*m|.", re.DOTALL)

@@ -74,6 +74,12 @@ def colours_of(instance: dict[str, Any]) -> dict[str, str]:
     return colours
 
 
+def is_aside(instance: dict[str, Any]) -> bool:
+    """Whether it is kept from requests on purpose, for the warm pool or on standby: that is said why it gets none."""
+    kept = instance["state"] == "warm" or instance.get("pooled") or instance.get("standby")
+    return instance["health"] == "unused" and bool(kept)
+
+
 def figures_of(of: dict[str, Any]) -> Figures:
     """How a service or an instance did of late; what is missing or no number is not known."""
     given = of.get("figures") or {}
@@ -92,6 +98,8 @@ def row_of(instance: dict[str, Any], now: datetime) -> dict[str, str]:
         return "-" if instance[key] in (None, "") else cell(instance[key])
 
     row = {name: shown(name.lower()) for name in ("STATE", "HEALTH", "RELEASE", "ZONE", "PID", "ADDRESS")}
+    if instance.get("standby") and instance["state"] == "in_service":
+        row["STATE"] = "standby"
     # Of what fairlead does not run it knows only since when it routes there.
     row["UPTIME"] = _uptime(instance["started_at"], now) if instance.get("runs", True) else "-"
     did = figures_of(instance)

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from fairlead.cli import status_scaling
 from fairlead.cli.output import cell, duration, moment, not_enforced, paint
 from fairlead.cli.status_columns import HEADINGS as HEADINGS
-from fairlead.cli.status_columns import colours_of, columns_of, figures_of, fitting, row_of
+from fairlead.cli.status_columns import colours_of, columns_of, figures_of, fitting, is_aside, row_of
 from fairlead.core.figures import WINDOW
 from fairlead.core.performance import told
 
@@ -62,14 +63,18 @@ def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
     """Commands that are useful now."""
     if not answer["stacks"]:
         return ("fairlead up PATH",)
+    every = [(stack, service) for stack in answer["stacks"] for service in stack["services"]]
+    suspended = [f"fairlead resume {_named(*one)}" for one in every if one[1].get("suspended")][:1]
     if all(_healthy(stack) and not _troubled(stack) for stack in answer["stacks"]):
-        return ("fairlead check", "fairlead logs --follow", "fairlead down")
-    ill = [(stack, service) for stack in answer["stacks"] for service in stack["services"] if not _complete(service)]
+        return (*suspended, "fairlead check", "fairlead logs --follow", "fairlead down")
+    ill = [one for one in every if not _complete(one[1])]
     if ill and not any(service.get("runs", True) for _, service in ill):
-        stack, service = ill[0]
-        named = f"{cell(service['name'])} --stack {cell(stack['name'])}"
-        return (f"fairlead explain {named}", "fairlead events")  # it has no logs
-    return ("fairlead events", "fairlead logs")
+        return (f"fairlead explain {_named(*ill[0])}", "fairlead events")  # it has no logs
+    return (*suspended, "fairlead events", "fairlead logs")
+
+
+def _named(stack: dict[str, Any], service: dict[str, Any]) -> str:
+    return f"{cell(service['name'])} --stack {cell(stack['name'])}"
 
 
 def _stack(stack: dict[str, Any], view: View) -> Iterator[str]:
@@ -141,6 +146,8 @@ def _service(service: dict[str, Any], view: View) -> Iterator[str]:
         yield f"    {cell(why)}"
     if did := told(figures_of(service)):
         yield f"    last {WINDOW} s: {did}"
+    for label, text in status_scaling.lines(service):
+        yield from _labelled(label, text, view)
     if not instances:
         return
     rows = [row_of(instance, view.now) for instance in instances]
@@ -156,9 +163,23 @@ def _service(service: dict[str, Any], view: View) -> Iterator[str]:
                 yield f"      {line}"
 
 
+def _labelled(label: str, text: str, view: View) -> Iterator[str]:
+    """A line below a service's own, on as many as a narrow terminal needs."""
+    whole = f"{label}: {text}" if label else text
+    folded = [whole]
+    if view.width is not None:
+        from textwrap import wrap
+
+        folded = wrap(whole, max(20, view.width - 4), subsequent_indent="  ", break_on_hyphens=False)
+    colour = "yellow" if label in ("held", "suspended") else "dim"
+    first, *rest = folded
+    yield f"    {paint(first[: len(label)], colour, on=view.colour)}{first[len(label) :]}"
+    yield from (f"    {line}" for line in rest)
+
+
 def _why(instance: dict[str, Any]) -> Iterator[str]:
-    if instance["reason"] == NO_CHECKS:
-        return  # the line of its service says it once
+    if instance["reason"] == NO_CHECKS or is_aside(instance):
+        return  # the line of its service, or its state, says it
     yield ": ".join(cell(instance[key]) for key in ("reason", "description") if instance[key])
     yield cell(instance.get("explanation") or "")
 
@@ -171,7 +192,7 @@ def _release(service: dict[str, Any]) -> str:
 
 
 def _size(service: dict[str, Any]) -> str:
-    """`3 of 4 healthy (4, set by hand; the file says 2)`."""
+    """`3 of 4 healthy (4, set by hand; the file says 2)`, `3 of 3 healthy (2..10)`."""
     ready = sum(serves(one) and one["state"] == "in_service" for one in service["instances"])
     unasked = any(one["reason"] == NO_CHECKS for one in service["instances"])
     healthy = "healthy" if service.get("serves", True) else "running"
@@ -179,6 +200,8 @@ def _size(service: dict[str, Any]) -> str:
     desired, declared = service["desired"], service.get("declared")
     if not service.get("runs", True):
         return f"{ready} of {cell(desired)} {healthy}"
+    if scaling := service.get("scaling"):
+        return f"{ready} of {cell(desired)} {healthy} ({status_scaling.bounds(scaling)})"
     if declared is not None and declared != desired and service["release"] is not None:
         limits = f"{cell(desired)}, set by hand; the file says {cell(declared)}"
     else:
@@ -193,8 +216,13 @@ def _marks(instance: dict[str, Any]) -> str:
         marks.append("anomalous, gets fewer requests")
     if opened := instance.get("opened"):
         marks.append(f"open on 127.0.0.1:{cell(opened['port'])} until {moment(opened['until'])}")
-    if instance.get("drained"):
+    if standby := instance.get("standby"):
+        place = "another takes its place" if standby == "replaced" else "none takes its place"
+        marks.append(f"put on standby by hand, {place}")
+    elif instance.get("drained"):
         marks.append("drained by hand: it gets no new request")
+    if instance.get("pooled") and instance["state"] == "pending":
+        marks.append("for the warm pool")
     if instance.get("protected"):
         marks.append("protected from scale-in")
     if condemned := instance.get("condemned"):
