@@ -1,10 +1,10 @@
-"""One rehearsal for the folder; a stack for each module that needs one."""
+"""One rehearsal for the folder, a stack for each module that needs one, and a shop for each fact of auto scaling."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import pytest
 
 from fairlead.haproxy.program import wheel_binary
 from tests.conformance.facts import fact_of
+from tests.conformance.groups import Shop
 from tests.conformance.rehearsal import Rehearsal, Up
+from tests.control.town import Town
 from tests.needs import need
 
 
@@ -54,3 +56,11 @@ def bring_up(rehearsal: Rehearsal) -> Iterator[Callable[..., Up]]:
 def message(request: pytest.FixtureRequest) -> str:
     """What the fact of this test says that the message is."""
     return fact_of(request.function).message
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    """A town of one shop, which `open` brings up."""
+    town = Town(tmp_path)
+    yield Shop(town)
+    await town.close()

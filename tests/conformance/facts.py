@@ -1,7 +1,8 @@
-"""What the balancer is held to: one fact of an Application Load Balancer per test, marked with how far it holds.
+"""What fairlead is held to: one fact of AWS per test, marked with how far it holds.
 
 `fact` marks a test; importing the test modules fills the registry, from which `fidelity` writes the page. Sections
-are those of the sheet that the facts come from: A the load balancer, B its target groups, C its access log and metrics.
+are those of the sheet that the facts come from: A the load balancer, B its target groups, C its access log and metrics,
+D auto scaling groups, E their policies.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 Fidelity = Literal["real", "approximated", "refused", "absent", "beyond"]
-"""`real`: as on an ALB. `approximated`: nearly, and `how` says what is different. `refused`: an ALB can do it, and here
-the file is refused. `absent`: an ALB tells it, and here nothing does; `how` says why, or what tells it instead.
+"""`real`: as on AWS. `approximated`: nearly, and `how` says what is different. `refused`: AWS can do it, and here the
+file is refused. `absent`: AWS tells or does it, and here nothing does; `how` says why, or what does it instead.
 `beyond`: fairlead does more, and `how` says what, and what turns it off."""
 
 Test = TypeVar("Test", bound=Callable[..., object])
@@ -23,11 +24,11 @@ class Fact:
     section: str
     """`A3`, `B5` ..."""
     text: str
-    """What an ALB does, in a clause."""
+    """What AWS does, in a clause."""
     fidelity: Fidelity
     how: str
     message: str
-    """What is said of a file that is refused: because fairlead cannot do it, or, of a `real` fact, because an ALB refuses
+    """What is said of a file that is refused: because fairlead cannot do it, or, of a `real` fact, because AWS refuses
     it as well. The test compares it."""
     test: str
     module: str

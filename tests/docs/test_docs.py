@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,9 +89,23 @@ def test_the_notice_names_every_package_that_fairlead_installs() -> None:
         assert re.search(rf"\b{name[0]}\b", notice), f"NOTICE does not name {name[0]}"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("fairlead.yaml")), ids=lambda path: path.parent.name)
+EXAMPLES = sorted((ROOT / "examples").rglob("fairlead*.yaml"))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT / "examples")))
 def test_every_example_is_a_file_this_version_runs(file: Path) -> None:
-    assert read(str(file), env={}).name == file.parent.name
+    # fairlead.uwsgi.yaml beside it is a variant: the same stack, run in another way.
+    variant = file.stem.removeprefix("fairlead").replace(".", "-")
+    assert read(str(file), env={}).name == file.parent.name + variant
+
+
+@pytest.mark.parametrize("file", [one for one in EXAMPLES if one.name != "fairlead.yaml"], ids=lambda path: path.name)
+def test_a_variant_of_an_example_differs_only_in_what_it_runs(file: Path) -> None:
+    one, other = (read(str(path), env={}) for path in (file, file.with_name("fairlead.yaml")))
+    assert [replace(service, program=None) for service in one.services] == [
+        replace(service, program=None) for service in other.services
+    ]
+    assert one.listeners == other.listeners
 
 
 def test_the_layers_of_the_architecture_page_are_those_of_the_import_rules() -> None:

@@ -106,7 +106,10 @@ def a_sample(second: int) -> Sample:
         for name in ("web", "worker")
     )  # fmt: skip
     usage = {("shop", f"{one.name}-1"): Usage(cpu=0.5 * second, memory=10**8, at=second) for one in services}
-    return Sample(now=second, wall=second, balancer=reading, usage=usage, services=services, stacks=("shop",))
+    custom = {("shop", "web"): {"queue": float(second)}}
+    return Sample(
+        now=second, wall=second, balancer=reading, usage=usage, services=services, stacks=("shop",), custom=custom
+    )
 
 
 def exposition() -> str:
