@@ -76,9 +76,7 @@ def test_every_command_line_of_a_page_is_one_that_fairlead_reads(page: Path) -> 
             pytest.fail(f"fairlead {shlex.join(words)}: {error.format_message()}")
 
 
-@pytest.mark.parametrize(
-    "wrong", ["fairlead scael web 2", "fairlead up --forse", "fairlead scale", "fairlead jobs go"]
-)
+@pytest.mark.parametrize("wrong", ["fairlead scael web 2", "fairlead up --forse", "fairlead scale", "fairlead jobs go"])
 def test_a_command_line_that_is_wrong_is_found(wrong: str) -> None:
     (words,) = commands_of(f"sudo PORT=80 {wrong}   # a comment")
     with pytest.raises(click.UsageError):
