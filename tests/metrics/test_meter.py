@@ -409,3 +409,17 @@ async def test_counts_that_were_lost_are_named(path: str) -> None:
         town.counts[key] = TargetCounts()
         await passes(meter, town, 2)
         assert (await meter.series(WEB))["incomplete"] == ["2026-11-18T11:10:03Z"]
+
+
+async def test_a_second_that_cannot_be_encoded_is_told_and_the_next_one_is_taken(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    town = Town()
+    async with a_meter(path) as meter:
+        await passes(meter, town, 3)
+        with monkeypatch.context() as patched:
+            patched.setattr("fairlead.metrics.meter.second", lambda *words: [1e39].index(0))
+            await passes(meter, town, 3)
+        await passes(meter, town, 3)
+        assert meter.figures(STACK) != UNKNOWN
+    assert "a sample of metrics was not understood" in caplog.text

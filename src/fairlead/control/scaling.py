@@ -180,7 +180,7 @@ class Autoscaler:
         if not seconds and wall - 1 - watched.after > STALE:
             seconds = (ServiceSecond(at=wall - 2),)
         for second in seconds:
-            watched.history.add(second, scene.counted, empty=scene.empty)
+            watched.history.add(second, scene.counted, empty=scene.empty, settled=not scene.warming)
             watched.after = second.at
         return bool(seconds)
 

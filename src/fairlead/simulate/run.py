@@ -94,8 +94,8 @@ class _Run:
         scene = self._scene_at(now)
         measured = dict.fromkeys(world.taking, UNKNOWN) if passed is None else passed.instances
         refused = None if passed is None else passed.refused
-        self._history.add(ServiceSecond(at=at, instances=measured or {}, refused=refused), scene.counted,
-                          empty=scene.empty)  # fmt: skip
+        lived = ServiceSecond(at=at, instances=measured or {}, refused=refused)
+        self._history.add(lived, scene.counted, empty=scene.empty, settled=not scene.warming)
         newest = [points[-1] if (points := self._history.points(policy)) else None for policy in self._targets]
         self._tally.judge(newest, at_maximum=self._desired >= self._maximum)
         wall = at + 1

@@ -108,6 +108,19 @@ def test_a_period_keeps_the_load_when_the_number_of_instances_changes() -> None:
     assert list(history.points(policy)) == [Point(100.0, 4)]
 
 
+def test_what_was_measured_while_others_warmed_up_is_told_and_left_out_when_they_count() -> None:
+    policy = keep(period=4)
+    history = History(Scaling(policies=(policy,)))
+    for at in range(8):
+        history.add(a_second(at, 2, requests=50.0), names(2), settled=at >= 6)
+    history.add(a_second(8, 2, requests=100.0), names(2))
+    assert list(history.points(policy)) == [Point(50.0, 2, settled=False), Point(50.0, 2)]
+    late = History(Scaling(policies=(policy,)))
+    for at in range(4):
+        late.add(a_second(at, 2, requests=50.0 if at < 2 else 80.0), names(2), settled=at >= 2)
+    assert list(late.points(policy)) == [Point(80.0, 2)]
+
+
 def test_a_period_is_of_what_is_known_of_it() -> None:
     policy = keep("cpu", period=4)
     seconds = [a_second(0, cpu=10.0), a_second(1), a_second(3, cpu=30.0), a_second(4), a_second(5), a_second(7)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.core.observed import Instance
+from fairlead.core.observed import Instance, StartHistory
 from fairlead.core.scaling.scene import Scene, scene_of
 
 from ..builders import (
@@ -47,18 +47,26 @@ def test_those_that_serve_count() -> None:
         (replace(serving(2), process=None), {"ailing": 1}),
         (replace(serving(2), target=None), {"ailing": 1}),
         (serving(2, drained=True), {"drained": 1}),
-        (serving(2, drained=True, standby="replaced"), {}),
-        (serving(2, drained=True, standby="decremented"), {}),
-        (serving(2, state="warm", pooled=True), {}),
-        (starting(2, pooled=True), {}),
-        (terminating(2), {}),
-        (serving(2, state="ended"), {}),
-        (serving(2, service="docs"), {}),
-        (serving(2, boot="before"), {}),
+        (serving(2, drained=True, standby="replaced"), {"coming": 1}),
+        (serving(2, drained=True, standby="decremented"), {"coming": 1}),
+        (serving(2, state="warm", pooled=True), {"coming": 1}),
+        (starting(2, pooled=True), {"coming": 1}),
+        (terminating(2), {"coming": 1}),
+        (serving(2, state="ended"), {"coming": 1}),
+        (serving(2, service="docs"), {"coming": 1}),
+        (serving(2, boot="before"), {"coming": 1}),
     ],
 )
 def test_others_do_not(instance: Instance, expected: dict[str, Any]) -> None:
     assert scene(serving(1), instance) == Scene(counted=frozenset({"web-1"}), **expected)
+
+
+def test_those_that_a_larger_size_asks_for_are_coming_unless_nobody_will_be_launched() -> None:
+    assert scene().coming == 2
+    assert scene(suspended={"web": ("Launch",)}).coming == 0
+    wanted = a_wish(a_revision(a_stack(a_group_of(keep()))))
+    fails = (StartHistory(service="web", release=1, failures=1, last_failed_at=999.0),)
+    assert scene_of(wanted, seen(wanted, boot=BOOT, histories=fails), "web", 1000.0).coming == 0
 
 
 def test_the_last_of_those_that_warm_up_is_waited_for() -> None:

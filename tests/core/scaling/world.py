@@ -94,7 +94,8 @@ class World:
     def _pass(self, due: list[DueAction]) -> None:
         now = self.second + 1.0
         serving = [name for name, at in self.in_service_at.items() if at <= self.second]
-        self.history.add(self._measured(serving), self._scene(now).counted, empty=self._scene(now).empty)
+        scene = self._scene(now)
+        self.history.add(self._measured(serving), scene.counted, empty=scene.empty, settled=not scene.warming)
         verdict = decide(self.service, self.group, self.history, self._scene(now), due, now, self.boot, WALL)
         self.group = verdict.group or self.group
         sizes = present(self.service.sizes, self.group)

@@ -192,7 +192,7 @@ def held_in(scaling: Scaling, group: Group, scene: Scene, now: float) -> str:
         return "no scale-in while a deployment is under way"
     if not scene.known:
         return "no scale-in while the balancer does not answer"
-    if scene.warming:
+    if scene.warming or scene.coming:
         until = f" for {span(scene.ready_at - now)} more" if scene.ready_at is not None else ""
         return f"no scale-in while instances start or warm up{until}"
     if scene.ailing:

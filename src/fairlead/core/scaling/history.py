@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from fairlead.core.latency import merged, percentile
@@ -23,10 +23,12 @@ PERCENTILES = {"latency_p50": 50.0, "latency_p95": 95.0, "latency_p99": 99.0}
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """value: of one instance (of a custom metric: of the service). counted: how many instances it is of."""
+    """value: of one instance (of a custom metric: of the service). counted: how many instances it is of. settled: False
+    if others, that do not count yet, took a share of what there was to do: then it may look like less than it was."""
 
     value: float | None
     counted: int
+    settled: bool = True
 
     @property
     def load(self) -> float | None:
@@ -50,9 +52,12 @@ class History:
         self.last: int | None = None
         """The last second that was added."""
 
-    def add(self, second: ServiceSecond, counted: Collection[str], *, empty: bool = False) -> None:
+    def add(
+        self, second: ServiceSecond, counted: Collection[str], *, empty: bool = False, settled: bool = True
+    ) -> None:
         """counted: the instances whose metrics count. empty: the service has none that could serve, nor is one of them
-        ill: then requests that found nobody are what tells of load. A second that was added already is passed over."""
+        ill: then requests that found nobody are what tells of load. settled: False while others start or warm up. A
+        second that was added already is passed over."""
         if second.at == self.last:
             return
         if self.last is not None and second.at < self.last:
@@ -60,7 +65,7 @@ class History:
                 series.clear()  # the clock was set back: what was before is of another time
         self.last = second.at
         for series in self._series.values():
-            series.add(second, counted, empty)
+            series.add(second, counted, empty, settled)
 
     def points(self, policy: Policy) -> Sequence[Point]:
         """Oldest first; () while there is none."""
@@ -75,6 +80,8 @@ class _Series(ABC):
         self.points: deque[Point] = deque(maxlen=1)
         self._open: int | None = None
         """The period that is being filled."""
+        self._settled = True
+        """Whether its last second was."""
         self.forget()
 
     def lengthen(self, length: int) -> None:
@@ -91,20 +98,24 @@ class _Series(ABC):
         self.forget()
         self._open = None
 
-    def add(self, second: ServiceSecond, counted: Collection[str], empty: bool) -> None:
+    def add(self, second: ServiceSecond, counted: Collection[str], empty: bool, settled: bool) -> None:
         at = second.at // self._period
         if self._open is not None and at > self._open:
             gaps = at - self._open
             self._close()
             self.points.extend([MISSING] * min(gaps - 1, self._length))
         self._open = at
+        if settled and not self._settled:
+            self.forget()  # what came before in this period may look like less than it was
+        self._settled = settled
         self.take(second, counted, empty)
         if (second.at + 1) % self._period == 0:
             self._close()
             self._open = at + 1
 
     def _close(self) -> None:
-        self.points.append(self.point())
+        point = self.point()
+        self.points.append(point if self._settled else replace(point, settled=False))
         self.forget()
 
     @abstractmethod

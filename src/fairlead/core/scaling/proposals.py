@@ -68,7 +68,12 @@ def _track(policy: Policy, target: TargetTracking, points: Sequence[Point]) -> P
     # The heaviest of these points has to fit, and with room to spare: else the next one would scale out again.
     fits = LOW * target.value
     worst = max(_judged(points, values, policy.scale_in_after), key=_load)
-    if policy.scale_in and newest < fits and state_of(values, _below(fits), policy.scale_in_after) == "ALARM":
+    if (
+        policy.scale_in
+        and points[-1].settled
+        and newest < fits
+        and state_of(values, _below(fits), policy.scale_in_after) == "ALARM"
+    ):
         return _sized(policy, "in", worst, fits, fits)
     return Proposal(policy=policy, wants="hold", value=newest, capacity=needed(worst, fits))
 
@@ -103,7 +108,9 @@ def _step(policy: Policy, step: StepScaling, points: Sequence[Point], desired: i
     values = [point.value for point in points]
     tries: tuple[tuple[Wants, int], ...] = (("out", policy.scale_out_after), ("in", policy.scale_in_after))
     for wants, after in tries:
-        if (wants == "in" and not policy.scale_in) or state_of(values, _breaches(step), after) != "ALARM":
+        if wants == "in" and not (policy.scale_in and points[-1].settled):
+            continue
+        if state_of(values, _breaches(step), after) != "ALARM":
             continue
         value = median_high([point.value or 0.0 for point in _judged(points, values, after)])
         chosen = chosen_step(step, value)

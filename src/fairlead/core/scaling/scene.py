@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fairlead.core.census import serving
 from fairlead.core.desired import StackRecord
 from fairlead.core.observed import Instance, Observed
-from fairlead.core.suspension import ALARM_NOTIFICATION, SCHEDULED_ACTIONS
+from fairlead.core.suspension import ALARM_NOTIFICATION, LAUNCH, SCHEDULED_ACTIONS
 
 WHOLE_SECOND = 1.0
 """The least warm-up: what was in service for a part of a second has not had its share of it."""
@@ -20,12 +20,13 @@ WHOLE_SECOND = 1.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """warming: instances that start, or are in service for less than the warm-up; ready_at: when the last of those in
-    service will be past it (monotonic seconds). ailing: in service, and getting no requests as they should. drained:
-    taken out by hand for a while; they hold a place."""
+    service will be past it (monotonic seconds). coming: those that are wanted and will be launched in a moment. ailing:
+    in service, and getting no requests as they should. drained: taken out by hand for a while; they hold a place."""
 
     counted: frozenset[str] = frozenset()
     warming: int = 0
     ready_at: float | None = None
+    coming: int = 0
     ailing: int = 0
     drained: int = 0
     known: bool = True
@@ -69,12 +70,24 @@ def scene_of(wanted: StackRecord, observed: Observed, service: str, now: float) 
         counted=frozenset(counted),
         warming=warming,
         ready_at=ready_at,
+        coming=_coming(wanted, observed, service, len(counted) + warming + ailing + drained),
         ailing=ailing,
         drained=drained,
         known=observed.balancer_known,
         deploying=wanted.under_way is not None,
         suspended=frozenset(name for name in (ALARM_NOTIFICATION, SCHEDULED_ACTIONS) if name in suspended),
     )
+
+
+def _coming(wanted: StackRecord, observed: Observed, service: str, there: int) -> int:
+    """Those that a larger size has just asked for: the snapshot may be older than the wish. Of a program that does not
+    start nobody is, nor while nobody may be launched: for them no scale-in should wait."""
+    release = wanted.desired.releases.get(service)
+    number = release.number if release else 0
+    fails = any((one.service, one.release) == (service, number) and one.failures for one in observed.starts)
+    if fails or wanted.is_suspended(service, LAUNCH):
+        return 0
+    return max(0, wanted.sized(wanted.desired.stack.service(service)).desired - there)
 
 
 def _serves(instance: Instance) -> bool:
