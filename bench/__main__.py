@@ -1,11 +1,12 @@
 """`make bench`: requests/s through the balancer against nginx, the time of `fairlead up`, the costs of the daemon.
 
-    python -m bench            everything, about twelve minutes
+    python -m bench            everything, about twenty minutes
     python -m bench proxies    requests/s, as ratios
     python -m bench rules      the same with 1, 10 and 100 rules, and with 2, 100 and 1,000 targets
     python -m bench tls        handshakes and requests/s over TLS, as ratios
     python -m bench seeing     what access log and metrics cost: requests/s, the daemon, the disk
     python -m bench up         `up` cold and warm
+    python -m bench scaling    how soon a load step is answered, what deciding costs, a simulated day
     python -m bench daemon     what the daemon costs: idle, a turn of its loop, commands, deployments
 
 Several may be named. Tables go to stdout, progress to stderr. Exit status: 0; 1 when a bar is missed (the table names
@@ -17,10 +18,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import daemon, proxies, rules, seeing, tls, ups
+from bench import daemon, proxies, rules, scaling, seeing, tls, ups
 from bench.machine import CannotMeasure, described
 
-WHAT = ("proxies", "rules", "tls", "seeing", "up", "daemon")
+WHAT = ("proxies", "rules", "tls", "seeing", "up", "scaling", "daemon")
 
 SHORT = 1.0
 """Seconds that one measurement of rules and of TLS takes at most: there are many."""
@@ -43,6 +44,7 @@ def main() -> int:
         "tls": lambda: tls.measure(asked.rounds, min(asked.seconds, SHORT)),
         "seeing": lambda: seeing.measure(asked.rounds, asked.seconds),
         "up": ups.measure,
+        "scaling": scaling.measure,
         "daemon": daemon.measure,
     }
     for name in WHAT if "all" in asked.what else asked.what:

@@ -71,9 +71,13 @@ def _idle_and_commands() -> bool:
 
 
 def _idle(fairlead: Fairlead, size: int) -> tuple[float, Memory]:
-    """Percent of a core, and memory."""
     note(f"daemon: idle with {size} instances")
     fairlead.scale("web", size)
+    return idle(fairlead)
+
+
+def idle(fairlead: Fairlead) -> tuple[float, Memory]:
+    """Percent of a core that its daemon takes, and memory, while nothing happens."""
     pid = int(fairlead.status()["daemon"]["pid"])
     time.sleep(SETTLED)
     before, began = cpu_seconds([pid]), time.monotonic()

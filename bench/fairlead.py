@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.machine import CannotMeasure, folder
+from fairlead.api.client import Client
+from fairlead.core.layout import layout_of
 
 DEADLINE = 180.0
 """Seconds for one command: a cold `up` fetches packages."""
@@ -32,6 +34,15 @@ class Fairlead:
     def scale(self, service: str, size: int) -> None:
         """`fairlead scale SERVICE SIZE`, of the only stack."""
         self._run("scale", service, str(size))
+
+    def log(self, instance: str) -> str:
+        """`fairlead logs --instance INSTANCE`."""
+        return self._run("logs", "--instance", instance)
+
+    @property
+    def client(self) -> Client:
+        """The daemon itself: asking it takes less of the machine than a command."""
+        return Client(layout_of(self.home, os.getuid()).api_socket)
 
     def status(self) -> dict[str, Any]:
         """`fairlead status --json`."""

@@ -46,12 +46,12 @@ def services_of(targets: int) -> int:
 
 
 class Town:
-    """So many targets."""
+    """So many targets, of as many services as `services_of` says, or of `services`."""
 
-    def __init__(self, targets: int) -> None:
+    def __init__(self, targets: int, services: int | None = None) -> None:
         die = random.Random(6)  # noqa: S311 (nothing secret)
         self._seconds = [_times(die) for _ in range(SECONDS)]
-        count = services_of(targets)
+        count = services or services_of(targets)
         self._names = {f"s{number}": targets // count for number in range(1, count + 1)}
         self._counted: dict[Key, dict[int, int]] = {
             (f"{STACK}.{service}", f"{service}-{number}"): {}
