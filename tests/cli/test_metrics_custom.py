@@ -27,7 +27,8 @@ def with_own(*names: str) -> dict[str, Any]:
     }
 
 
-def test_they_are_lines_of_their_service(fairlead: Fairlead, home: Layout) -> None:
+def test_they_are_lines_of_their_service(fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     with serving(home, with_own("custom:queue", "custom:orders")):
         lines = fairlead("metrics", "web").out.splitlines()
     memory = next(number for number, line in enumerate(lines) if line.startswith("  memory "))

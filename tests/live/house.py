@@ -22,8 +22,11 @@ FAIRLEAD = "fairlead"
 
 
 def a_free_port() -> int:
-    """A port of 127.0.0.1 outside the kernel's ephemeral range and fairlead's own for instances."""
-    for port in range(15000 + os.getpid() % 2000, 20000):
+    """A port of 127.0.0.1 outside the kernel's ephemeral range and fairlead's own for instances. Tests that run at the
+    same time get others: what one has found free another may be about to take."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for port in range(15000 + os.getpid() % 1000 * workers % 2000 + worker, 20000, workers):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -1,5 +1,5 @@
 """Faults while a group scales: daemons and HAProxys that are killed, programs that never start, deployments under a load
-that rises and falls, nobody there at all. As root and as a plain user."""
+that rises and falls, nobody there at all. As root; who runs it matters to none of them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from .websockets import WebSocket
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
 GROUP = f"min: 1, max: 4, {QUICK}, policies: {PER_TARGET}"
+
+
+@pytest.fixture
+def house(root_house: House) -> House:
+    return root_house
+
 
 BREAKS = """
 import os

@@ -147,7 +147,7 @@ def _length(text: str) -> float:
 
     long = seconds(text, "--for")
     if not SHORTEST <= long <= LONGEST:
-        raise UsageError(f"--for {text!r} is not possible", "it can take 2s to 10m", "--for 60s")
+        raise UsageError(f"--for {text!r} is not possible", "it can take 2s to 10m", "Give it 60s.")
     return long
 
 
@@ -160,7 +160,7 @@ def _latency(text: str) -> float:
     milliseconds = re.fullmatch(r"(\d+(?:\.\d+)?)ms", given)
     limit = float(milliseconds[1]) / 1000 if milliseconds else seconds(given, "--latency")
     if not 0.001 <= limit <= 10:
-        raise UsageError(f"--latency {text!r} is not possible", "from 1ms to 10s", "--latency 100ms")
+        raise UsageError(f"--latency {text!r} is not possible", "from 1ms to 10s", "Give it 100ms.")
     return limit
 
 

@@ -167,7 +167,7 @@ def _recorded(session: Session, stack: str, service: str, since: str, until: str
         raise DaemonUnavailable(
             "there is no recorded traffic to simulate",
             f"no daemon runs in {session.home}, because no stack should",
-            "Bring the stack up (`fairlead up`), or invent a load: --load ramp:0-500/5m",
+            "Bring the stack up (`fairlead up`), or invent a load (`--load ramp:0-500/5m`).",
         )
     return from_metrics(client.metrics(stack, service=service, since=stamp(start), until=stamp(end)), service)
 

@@ -134,7 +134,7 @@ def service_of(stack: Stack, asked: str | None) -> str:
     if not serving:
         raise UsageError("there is nothing to simulate", "no service of the file serves requests that fairlead runs")
     why = f"{', '.join(serving)} {'have `scaling:`' if scaled else 'serve requests'}"
-    raise UsageError("it is not clear which service is meant", why, f"fairlead simulate {serving[0]} ...")
+    raise UsageError("it is not clear which service is meant", why, f"fairlead simulate {serving[0]}")
 
 
 def read_text(path: str, option: str) -> str:
