@@ -8,6 +8,8 @@
 
 PYTHON ?= python3
 MINUTES ?= 30
+# Tests of real processes wait more than they compute: one more of them than a small machine has processors.
+WORKERS ?= 3
 VENV := .venv
 UV := $(VENV)/bin/uv
 # Nothing a caller's shell has activated may be installed into.
@@ -25,7 +27,7 @@ demo: $(VENV)/.installed
 	@echo "(here \`fairlead\` is $(VENV)/bin/fairlead; \`. $(VENV)/bin/activate\` makes the short name work)" >&2
 
 test: $(VENV)/.dev
-	$(VENV)/bin/pytest -n 2 --dist loadgroup $(TESTS)
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check src tests bench

@@ -8,6 +8,7 @@ import os
 import signal
 import textwrap
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,17 @@ PER_TARGET = "[{target: {metric: requests_per_target, value: 50}, scale_in_after
 
 
 @pytest.fixture
-def house(root_house: House) -> House:
-    return root_house
+def house(root_house: House) -> Iterator[House]:
+    """What a story brought up goes down with it: others measure on the same machine."""
+    yield from a_house_left_as_found(root_house)
+
+
+def a_house_left_as_found(house: House) -> Iterator[House]:
+    before = {stack["name"] for stack in house.status()["stacks"]}
+    yield house
+    for stack in house.status()["stacks"]:
+        if stack["name"] not in before:
+            house.run("down", stack["name"])
 
 
 def a_group(house: House, name: str, scaling: str, *, more: str = "", stack: str = "") -> Path:

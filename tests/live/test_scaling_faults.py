@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from fairlead.drill.load import Load
 
 from .house import House
-from .test_scaling import PER_TARGET, QUICK, a_group, events, quiet_for, service, serving
+from .test_scaling import PER_TARGET, QUICK, a_group, a_house_left_as_found, events, quiet_for, service, serving
 from .websockets import WebSocket
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
@@ -24,8 +24,8 @@ GROUP = f"min: 1, max: 4, {QUICK}, policies: {PER_TARGET}"
 
 
 @pytest.fixture
-def house(root_house: House) -> House:
-    return root_house
+def house(root_house: House) -> Iterator[House]:
+    yield from a_house_left_as_found(root_house)
 
 
 BREAKS = """

@@ -44,7 +44,10 @@ def house(request: pytest.FixtureRequest) -> House:
 async def test_the_daemon_decides_what_the_simulator_says(house: House) -> None:
     folder = the_example_by_requests(house)
     await asyncio.to_thread(house.run, "up", str(folder), PORT=str(house.port(STACK)))
-    await house.until("the first figures", lambda: json.loads(house.run("metrics", "web", "--json").stdout)["series"])
+    await house.until(
+        "the first figures",
+        lambda: json.loads(house.run("metrics", "web", "--stack", STACK, "--json").stdout)["series"],
+    )
     sent = 0
     for rate, seconds in STAGES:
         async with Load(house.url(STACK), rate=rate, connections="keep_alive") as load:
