@@ -27,6 +27,9 @@ services:
     environment: {{VERSION: "{version}", KEY: v4r1able-{age}}}
     health_check: {{replace_unhealthy: false, grace_period: 5s}}
     target_group: {{deregistration_delay: 0s}}
+    custom_metrics:
+      queue: {{url: 'http://me:w3bh00k@127.0.0.1:9/w3bh00k', field: length}}
+      length: {{command: count --key v4r1able-{age}}}
 jobs:
   nightly: {{service: web, command: tidy, cron: "* * * * *"}}
 alarms: [{{when: unhealthy_targets, above: 0, for: 10s, webhook: 'http://me:w3bh00k@hooks.example.com/w3bh00k'}}]

@@ -24,13 +24,22 @@ class Revision:
         """See `StackRecord.without_secrets`."""
         stack = replace(
             self.stack,
-            services=tuple(replace(one, environment=dict.fromkeys(one.environment, "")) for one in self.stack.services),
+            services=tuple(_without_values(one) for one in self.stack.services),
             alarms=tuple(replace(one, webhook=one.webhook and "") for one in self.stack.alarms),
         )
         releases = {
             name: replace(one, environment=dict.fromkeys(one.environment, "")) for name, one in self.releases.items()
         }
         return replace(self, stack=stack, releases=releases)
+
+
+def _without_values(service: Service) -> Service:
+    """Variables and metrics of the user's own by their names alone."""
+    return replace(
+        service,
+        environment=dict.fromkeys(service.environment, ""),
+        custom_metrics=tuple(replace(one, argv=one.argv and (), url=one.url and "") for one in service.custom_metrics),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +127,8 @@ class StackRecord:
         return process in self.suspended.get(service, ())
 
     def without_secrets(self) -> StackRecord:
-        """The same for a diary: variables by their names alone, and no webhook. No decision reads either."""
+        """The same for a diary: variables by their names alone, no webhook, and not where custom metrics come from. No
+        decision reads any of it."""
         return replace(
             self,
             desired=self.desired.without_secrets(),
