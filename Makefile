@@ -8,8 +8,7 @@
 
 PYTHON ?= python3
 MINUTES ?= 30
-# Tests of real processes wait more than they compute: one more of them than a small machine has processors.
-WORKERS ?= 3
+WORKERS ?= 2
 VENV := .venv
 UV := $(VENV)/bin/uv
 # Nothing a caller's shell has activated may be installed into.

@@ -119,4 +119,5 @@ async def test_those_in_service_are_not_asked_all_at_once_by_a_new_process(real:
     await begin_anew(real, "reload")
     await real.heal(new)
     await real.until(has_passed(new), "a check of the new one")
-    assert sum(len(real.apps[name].checks) - before for name, before in asked.items()) <= 2
+    # Spread over 120 s, 20 of them are asked once in 6 s: far from all, however long this took.
+    assert sum(len(real.apps[name].checks) - before for name, before in asked.items()) <= len(asked) // 2

@@ -763,7 +763,7 @@ async def test_twenty_changes_of_listeners_under_load_leave_nothing_behind(real:
             await real.balancer.configure("shop", a_routing(real.port))
             assert not await real.listens(second)
     assert load.lost == {}
-    await wait_until(lambda: len(real.pids) == 1 and held() == before, 5, f"as before: {before}", seen=held)
+    await wait_until(lambda: len(real.pids) == 1 and held() == before, 30, f"as before: {before}", seen=held)
 
 
 def kept_open(pid: str) -> Counter[str]:
