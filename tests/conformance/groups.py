@@ -11,8 +11,8 @@ from typing import Any
 
 from fairlead.control.supervisor import Supervisor
 from fairlead.core.observed import InstanceRecord
-from fairlead.core.scaling.seconds import InstanceSecond, ServiceSecond
-from tests.control.town import FakeMeter, Town
+from tests.control.town import Town
+from tests.control.traffic import Traffic, silent
 
 FILE = """\
 name: shop
@@ -40,24 +40,6 @@ def group_file(scaling: str, *, version: int = 1, zones: int = 1, grace: str = "
 def with_policy(policy: str) -> str:
     """The file of a group with this policy."""
     return group_file(f"max: 4, policies: [{policy}]")
-
-
-class Traffic(FakeMeter):
-    """A meter of a service that gets `load` requests a second; None: nobody knows."""
-
-    def __init__(self, town: Town) -> None:
-        super().__init__()
-        self._town = town
-        self.load: float | None = 0.0
-
-    def seconds(self, stack: str, service: str, after: int) -> tuple[ServiceSecond, ...]:
-        at = int(self.samples[-1].wall + 0.5) - 1
-        if at <= after:
-            return ()
-        serving = self._town.serving()
-        share = None if self.load is None or not serving else self.load / len(serving)
-        instances = {one: InstanceSecond(requests=share) for one in serving}
-        return (ServiceSecond(at=at, instances=instances, refused=None if self.load is None else 0.0),)
 
 
 class Shop:
@@ -113,7 +95,3 @@ class Shop:
     def told(self, kind: str) -> list[str]:
         """The events of a kind, oldest first."""
         return [event["text"] for event in self.town.store.events("shop", 1000) if event["kind"] == kind]
-
-
-def silent(event: dict[str, Any]) -> None:
-    """Nobody watches."""

@@ -7,19 +7,14 @@ orphaned.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from fairlead.control.supervisor import Supervisor
-from fairlead.errors import FairleadError
 
-from .town import Died, Town
-
-Act = Callable[[Town, Supervisor], Awaitable[None]]
+from .deaths import Act, at_every_call, die_in_the_middle
+from .town import Town
 
 
 async def first_up(town: Town, daemon: Supervisor) -> None:
@@ -134,33 +129,8 @@ async def play(folder: Path, name: str, dies_at: int) -> bool:
     return died
 
 
-async def die_in_the_middle(town: Town, act: Act, dies_at: int) -> None:
-    """Run `act` until it is done, or the daemon has died and nothing of it moves any more."""
-    daemon = None
-    try:
-        daemon = await town.daemon(dies_at)
-        acting = asyncio.ensure_future(act(town, daemon))
-        while not acting.done() and town.fuse.burnt < dies_at:
-            await asyncio.sleep(0.01)
-        if acting.done():
-            acting.result()
-        acting.cancel()
-        await asyncio.wait({acting})
-    except (Died, FairleadError):
-        pass
-    await town.bury(town.daemons[-1])
-
-
 @pytest.mark.looptime
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", STORIES)
 async def test_a_daemon_that_dies_anywhere_leaves_a_world_that_leads_on(tmp_path: Path, name: str) -> None:
-    # A killed daemon's tasks end with Died, which nobody asks for.
-    asyncio.get_running_loop().set_exception_handler(lambda *ignored: None)
-    for dies_at in itertools.count(1):
-        try:
-            if not await play(tmp_path / str(dies_at), name, dies_at):
-                break
-        except BaseException as error:
-            raise AssertionError(f"{name}: died at call {dies_at}") from error
-    assert dies_at > 20, "the story has that many moments at least"
+    await at_every_call(tmp_path, lambda folder, dies_at: play(folder, name, dies_at))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ from fairlead.core.observed import InstanceRecord
 from fairlead.engines.fake.script import Script
 from fairlead.errors import UsageError
 
-from .test_crashes import die_in_the_middle
+from .deaths import at_every_call, die_in_the_middle
 from .town import Town
+from .traffic import never_more_than, silent
 
 pytestmark = [pytest.mark.looptime, pytest.mark.timeout(60)]
 
@@ -54,10 +53,6 @@ def say(
     town.say(FILE.format(desired=desired, most=most, pool=kept, version=version))
 
 
-def silent(event: dict[str, Any]) -> None:
-    pass
-
-
 def of_state(town: Town, state: str) -> list[str]:
     return [record.id for record in town.store.instances("shop") if record.state == state]
 
@@ -83,25 +78,6 @@ async def running(town: Town, **fields: Any) -> Supervisor:
 
 async def resize(daemon: Supervisor, desired: int) -> None:
     await daemon.scale("shop", "web", desired, silent)
-
-
-@contextlib.asynccontextmanager
-async def never_more_than(town: Town, most: int) -> AsyncIterator[None]:
-    """Of those that are not on their way out."""
-    save, broken = town.store.save_instance, list[str]()
-
-    def watch(record: InstanceRecord) -> None:
-        save(record)
-        alive = {instance for _, instance in town.engine.living()}
-        mine = [one for one in town.store.instances("shop") if one.state != "terminating"]
-        there = [one.id for one in mine if one.id in alive or one.state == "pending"]
-        if len(there) > most:
-            broken.append(f"{there} after {record.id} {record.state}")
-
-    town.store.save_instance = watch  # type: ignore[method-assign]
-    yield
-    town.store.save_instance = save  # type: ignore[method-assign]
-    assert broken == []
 
 
 # The warm pool
@@ -443,11 +419,4 @@ async def play(folder: Path, name: str, dies_at: int) -> bool:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", STORIES)
 async def test_a_daemon_that_dies_anywhere_leaves_a_pool_that_leads_on(tmp_path: Path, name: str) -> None:
-    asyncio.get_running_loop().set_exception_handler(lambda *ignored: None)
-    for dies_at in itertools.count(1):
-        try:
-            if not await play(tmp_path / str(dies_at), name, dies_at):
-                break
-        except BaseException as error:
-            raise AssertionError(f"{name}: died at call {dies_at}") from error
-    assert dies_at > 20, "the story has that many moments at least"
+    await at_every_call(tmp_path, lambda folder, dies_at: play(folder, name, dies_at))

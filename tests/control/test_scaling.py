@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from fairlead.control.supervisor import Supervisor
-from fairlead.core.scaling.seconds import InstanceSecond, ServiceSecond
 from fairlead.errors import NotFound, StoreError, UsageError
 
-from .town import FakeMeter, Town
+from .town import Town
+from .traffic import Traffic, causes, shown, silent
 
 pytestmark = [pytest.mark.looptime, pytest.mark.timeout(60)]
 
@@ -34,44 +34,12 @@ services:
 """
 
 
-class Traffic(FakeMeter):
-    """A meter of a service that gets `load` requests a second, shared by whoever serves; None: nobody knows."""
-
-    def __init__(self, town: Town) -> None:
-        super().__init__()
-        self._town = town
-        self.load: float | None = 0.0
-
-    def seconds(self, stack: str, service: str, after: int) -> tuple[ServiceSecond, ...]:
-        at = int(self.samples[-1].wall + 0.5) - 1
-        if at <= after:
-            return ()
-        serving = self._town.serving()
-        share = None if self.load is None or not serving else self.load / len(serving)
-        instances = {one: InstanceSecond(requests=share) for one in serving}
-        refused = None if self.load is None else 0.0 if serving else self.load
-        return (ServiceSecond(at=at, instances=instances, refused=refused),)
-
-
-def silent(event: dict[str, Any]) -> None:
-    pass
-
-
 async def a_group(town: Town, *, minimum: int = 1, maximum: int = 6, more: str = "") -> tuple[Supervisor, Traffic]:
     town.say(FILE.format(minimum=minimum, maximum=maximum, more=more))
     town.meter = traffic = Traffic(town)
     daemon = await town.daemon()
     await town.up(daemon)
     return daemon, traffic
-
-
-async def shown(daemon: Supervisor) -> dict[str, Any]:
-    service: dict[str, Any] = (await daemon.status("shop"))["stacks"][0]["services"][0]
-    return service
-
-
-def causes(town: Town, kind: str = "scaled") -> list[str]:
-    return [event["text"] for event in town.store.events("shop", 1000) if event["kind"] == kind]
 
 
 async def test_a_load_step_scales_out_within_five_seconds_and_says_why(town: Town) -> None:

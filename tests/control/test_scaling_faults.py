@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,10 +17,9 @@ from fairlead.core.scaling.seconds import InstanceSecond, ServiceSecond
 from fairlead.engines.fake.script import Script
 from fairlead.errors import DeploymentFailed, StoreError
 
-from .test_crashes import die_in_the_middle
-from .test_group import never_more_than
-from .test_scaling import Traffic, causes, shown, silent
+from .deaths import at_every_call, die_in_the_middle
 from .town import LoopClock, Town
+from .traffic import Traffic, causes, never_more_than, shown, silent
 
 pytestmark = [pytest.mark.looptime, pytest.mark.timeout(120)]
 
@@ -220,14 +218,7 @@ async def play(folder: Path, name: str, dies_at: int) -> bool:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", STORIES)
 async def test_a_daemon_that_dies_anywhere_reaches_the_size_all_the_same(tmp_path: Path, name: str) -> None:
-    asyncio.get_running_loop().set_exception_handler(lambda *ignored: None)
-    for dies_at in itertools.count(1, STORIES[name][3]):
-        try:
-            if not await play(tmp_path / str(dies_at), name, dies_at):
-                break
-        except BaseException as error:
-            raise AssertionError(f"{name}: died at call {dies_at}") from error
-    assert dies_at > 20, "the story has that many moments at least"
+    await at_every_call(tmp_path, lambda folder, dies_at: play(folder, name, dies_at), every=STORIES[name][3])
 
 
 async def test_one_that_dies_while_it_is_taken_away_is_not_replaced(town: Town) -> None:
