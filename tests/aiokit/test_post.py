@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.aiokit.post import host_of, post_json
+from fairlead.aiokit.fetch import get
+from fairlead.aiokit.post import post_json
+from fairlead.aiokit.web import host_of
 from fairlead.errors import FairleadError
 from tests.aiokit.receiver import receiving
 from tests.needs import need
@@ -161,9 +163,13 @@ async def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(FairleadError, match="certificate is not trusted") as caught:
             await post_json(url, b"{}")
         assert SECRET not in str(caught.value)
+        with pytest.raises(FairleadError, match="certificate is not trusted"):
+            await get(url, accept="*/*", timeout=10, most=10)
         assert receiver.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert await post_json(url, b"{}") == 204
+        with pytest.raises(FairleadError, match="it answered 501"):  # trusted, and takes POSTs only
+            await get(url, accept="*/*", timeout=10, most=10)
         with pytest.raises(FairleadError, match="certificate is not trusted"):
             await post_json(f"https://127.0.0.1:{receiver.port}/", b"{}")
 

@@ -1,4 +1,4 @@
-"""One HTTP GET whose answer is read: in a thread of its own, as a POST of `post` is, and for the same reasons.
+"""One HTTP GET whose answer is read, in a thread of its own (`web`).
 
 In: a URL, what is accepted, a time limit, how many bytes at most. Out: the body of a 200. The law: certificates are
 verified; a redirect is followed within the same server only, since a URL that was written into a file is asked for
@@ -7,16 +7,10 @@ nothing else; the time holds for all of it; no error holds more of the URL than 
 
 from __future__ import annotations
 
-import asyncio
 import http.client
-import socket
-import ssl
-import threading
-from contextlib import suppress
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from fairlead.aiokit.post import connection_to, headers_of, host_of, target_of
-from fairlead.errors import FairleadError
+from fairlead.aiokit.web import connection_to, hang_up, headers_of, host_of, in_a_thread, target_of, why_not
 
 MOST_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -25,32 +19,15 @@ REDIRECTS = (301, 302, 303, 307, 308)
 async def get(url: str, *, accept: str, timeout: float, most: int) -> bytes:
     """The body of what `url` (http or https) answers with. FairleadError: none, another status than 200, more than
     `most` bytes, or not within `timeout` seconds; the why in words."""
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[bytes] = loop.create_future()
-    what = f"{host_of(url)} cannot be asked"
     fetch = _Fetch(url, accept, timeout, most)
-
-    def settle(body: bytes | None, why: str) -> None:
-        if answered.done():
-            return
-        if body is None:
-            answered.set_exception(FairleadError(what, why))
-        else:
-            answered.set_result(body)
-
-    def work() -> None:
-        body, why = fetch.fetch()
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, body, why)
-
-    threading.Thread(target=work, name=f"get from {host_of(url)}", daemon=True).start()
-    try:
-        async with asyncio.timeout(timeout):
-            return await answered
-    except TimeoutError:
-        raise FairleadError(what, f"it did not answer within {timeout:g} s") from None
-    finally:
-        fetch.abandon()
+    return await in_a_thread(
+        fetch.fetch,
+        name=f"get from {host_of(url)}",
+        what=f"{host_of(url)} cannot be asked",
+        seconds=timeout,
+        late=f"it did not answer within {timeout:g} s",
+        abandon=fetch.abandon,
+    )
 
 
 def _server(parts: SplitResult) -> tuple[str, str | None, int]:
@@ -75,23 +52,16 @@ class _Fetch:
             return self._followed(), ""
         except _Refused as problem:
             return None, str(problem)
-        except ssl.SSLCertVerificationError as problem:
-            return None, f"its certificate is not trusted: {problem.verify_message}"
-        except TimeoutError:
-            return None, "it did not answer in time"
-        except OSError as problem:
-            return None, problem.strerror or type(problem).__name__
-        except (ValueError, UnicodeError):
-            return None, "its address is not a URL"
         except Exception as problem:
-            # Its text may hold the URL.
-            return None, f"no answer that is HTTP ({type(problem).__name__})"
+            # A certificate that is not trusted is an error of both kinds.
+            if isinstance(problem, ValueError) and not isinstance(problem, OSError):
+                return None, "its address is not a URL"
+            return None, why_not(problem)
 
     def abandon(self) -> None:
-        """Nobody waits any more: end what still blocks."""
+        """Nobody waits any more."""
         self._abandoned = True
-        with suppress(OSError, AttributeError):  # not connected yet, or no longer
-            self._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        hang_up(self._connection)
 
     def _followed(self) -> bytes:
         parts = urlsplit(self._url)

@@ -19,8 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fairlead.aiokit.post import host_of
 from fairlead.aiokit.tasks import Tasks
+from fairlead.aiokit.web import host_of
 from fairlead.control.clock import Clock
 from fairlead.control.delivery import Courier
 from fairlead.control.journal import Journal

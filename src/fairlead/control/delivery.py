@@ -13,7 +13,8 @@ import os.path
 from typing import Protocol
 
 from fairlead.aiokit import programs
-from fairlead.aiokit.post import host_of, post_json
+from fairlead.aiokit.post import post_json
+from fairlead.aiokit.web import host_of
 from fairlead.core.alarms import Delivery
 from fairlead.core.launch import SYSTEM_PATH, Surroundings
 from fairlead.errors import FairleadError
