@@ -746,13 +746,17 @@ async def test_twenty_changes_of_listeners_under_load_leave_nothing_behind(real:
     second = free_port()
     await real.balancer.configure("shop", a_routing(listeners=on(real.port, second)))
     await real.balancer.configure("shop", a_routing(real.port))
-    await real.until(lambda _: len(real.pids) == 1, "the old HAProxy gone")
+
+    def files() -> list[str]:
+        return sorted(path.suffix for path in Path(real.folder).iterdir())
 
     def held() -> tuple[object, ...]:
         """What the daemon and HAProxy have open, and the files. Connections to targets come and go, and do not count:
         the targets live in this process, too."""
-        return kept_open("self"), kept_open(str(real.pid)), sorted(path.suffix for path in Path(real.folder).iterdir())
+        return kept_open("self"), kept_open(str(real.pid)), files()
 
+    # An old HAProxy's process goes first; its files, and the log that the daemon has open, follow.
+    await wait_until(lambda: len(real.pids) == 1 and files().count(".cfg") == 1, 30, "the old HAProxy gone", seen=files)
     before = held()
     async with Load(real.port, rate=100.0) as load:
         for turn in range(20):
