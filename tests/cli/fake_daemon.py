@@ -46,7 +46,7 @@ def main() -> int:
         over = threading.Event()
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
         if words[0] == "silent":
-            over.wait(60)
+            patiently(over)
         # A killed predecessor leaves its socket.
         Path(layout.api_socket).unlink(missing_ok=True)
         identity = {"version": words[1] if words[1:] else __version__, "pid": os.getpid()}
@@ -64,8 +64,15 @@ def main() -> int:
 
         answers["POST /handover"] = leave
         with serving(layout, answers):
-            over.wait(60)
+            patiently(over)
     return 0
+
+
+def patiently(over: threading.Event) -> None:
+    """At most a minute, in small steps: a signal that comes just before a wait begins is looked at when it ends."""
+    deadline = time.monotonic() + 60
+    while not over.wait(0.1) and time.monotonic() < deadline:
+        pass
 
 
 def locked(lock: int) -> bool:

@@ -173,7 +173,7 @@ def _start(session: Session, manager: systemd.Systemd, changed: bool) -> None:
         manager.ask("enable", "--now", unit.NAME)
         if old:
             _await_waiting(session, manager)
-            began = handover.ask_to_leave(client, int(old["pid"]))
+            began = handover.ask_to_leave(client, session.layout, int(old["pid"]))
     found = handover.await_answer(client, int(old["pid"]) if old else 0)
     output.note(f"systemd keeps the daemon: fairlead {output.cell(found['version'])} (pid {found['pid']})")
     if before:

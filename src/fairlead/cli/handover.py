@@ -94,7 +94,7 @@ def to_keeper(layout: Layout, old: Mapping[str, Any], python: str, environment: 
         keeper.end(process)
         raise
     try:
-        began = ask_to_leave(client, int(old["pid"]))
+        began = ask_to_leave(client, layout, int(old["pid"]))
         found = await_answer(client, int(old["pid"]), lambda: process.poll() not in (None, 3))
     except DaemonUnavailable as error:
         keeper.end(process)
@@ -132,16 +132,16 @@ def waiting(layout: Layout) -> list[int]:
     return [pid for pid in found if pid != holder and layout.lock in open_files(pid)]
 
 
-def ask_to_leave(client: Client, pid: int) -> float:
+def ask_to_leave(client: Client, layout: Layout, pid: int) -> float:
     """Have the daemon `pid` leave, and what it runs go on. The moment (monotonic) from which it answers nobody."""
     try:
         client.handover()
-    except NotFound:
-        # An older version: SIGTERM says the same.
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    except DaemonUnavailable:
-        pass  # gone before its answer came through, or dead just now: whether it has left is seen by the lock
+    except (NotFound, DaemonUnavailable) as error:
+        # An older version, for which SIGTERM says the same; or one that was gone before its answer came through, unless
+        # the lock shows that it is still there and did not hear us.
+        if isinstance(error, NotFound) or lock_holder(layout.lock) == pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
     return time.monotonic()
 
 
