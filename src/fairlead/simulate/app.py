@@ -58,6 +58,10 @@ class App:
         return Queueing(waits, 1 / (self.capacity * (1 - load)))
 
 
+RAREST = 1e-9
+"""The share of requests beyond which no wait is told: an exponential one has no longest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Queueing:
     """share: of requests that find every worker busy; those wait exponentially long, `mean` seconds on average."""
@@ -71,7 +75,7 @@ class Queueing:
 
     def percentile(self, percent: float) -> float:
         """Seconds that so many percent of the requests wait at most."""
-        longer = 1 - percent / 100
+        longer = max(1 - percent / 100, RAREST)
         return self.mean * math.log(self.share / longer) if self.share > longer else 0.0
 
 
