@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from fairlead.aiokit import strays
 from fairlead.aiokit.launcher import Launcher
 from fairlead.aiokit.leader import Leader
 from fairlead.aiokit.polling import wait_until
-from fairlead.core.processes import Outcome
+from fairlead.core.processes import Outcome, Process
 from fairlead.errors import EngineError
 
 pytestmark = pytest.mark.live
@@ -124,3 +125,33 @@ async def test_an_end_that_does_not_come_names_who_is_left() -> None:
         finally:
             child.kill()
             child.wait()
+
+
+async def test_a_program_is_told_to_end_by_the_signal_of_the_callers_choice_and_once(place: Place) -> None:
+    leader = place.start(
+        "sh", "-c", 'trap "echo INT; exit 3" INT; trap "echo TERM" TERM; echo up; while :; do sleep 1; done'
+    )
+    log = Path(place.folder, "log")
+    await place.launcher.settle(leader)
+    await wait_until(lambda: "up" in log.read_text(), 30, "the program's first line")
+    await leader.terminate(signal.SIGINT)
+    await leader.terminate()
+    await wait_until(lambda: not leader.alive, 30, "its end")
+    assert log.read_text() == "up\nINT\n"
+    assert leader.outcome() == Outcome(exit_status=3)
+    assert leader.look() == Process(alive=False, outcome=Outcome(exit_status=3))
+
+
+async def test_output_may_go_elsewhere_and_a_shim_may_be_called_otherwise(place: Place) -> None:
+    place.launcher = Launcher(MARKER, name="fairlead-else", oom=42)
+    elsewhere = f"{place.folder}/elsewhere"
+    environment = {"PATH": "/usr/bin:/bin"}
+    script = 'echo out; echo err >&2; cat /proc/self/oom_score_adj; tr "\\0" " " </proc/$PPID/cmdline; exec sleep 300'
+    leader = place.launcher.start(
+        place.folder, ("sh", "-c", script), environment, "/", user=None, umask=0o077, log=elsewhere
+    )
+    place.leaders.append(leader)
+    await place.launcher.settle(leader)
+    await wait_until(lambda: "fairlead-else" in Path(elsewhere).read_text(), 30, "its lines")
+    assert Path(elsewhere).read_text().startswith("out\nerr\n42\n")
+    assert not os.path.exists(f"{place.folder}/log")

@@ -57,6 +57,18 @@ async def test_a_program_that_ends_well_is_ok() -> None:
     assert (await run(["/bin/true"], env=ENV, timeout=5)).ok
 
 
+async def test_it_reads_and_writes_files_that_the_caller_opened(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"a\0b" * 100_000)
+    with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as target:
+        done = await run(
+            shell("cat; echo said >&2"), env=ENV, timeout=30, stdin=source.fileno(), stdout=target.fileno()
+        )
+        assert not source.closed
+        assert not target.closed
+    assert (tmp_path / "out").read_bytes() == b"a\0b" * 100_000
+    assert (done.stdout, done.output) == (b"", "said\n")
+
+
 async def test_the_environment_is_exactly_what_was_given() -> None:
     done = await run(["/usr/bin/env"], env={"ONLY": "this"}, timeout=5)
     assert done.output == "ONLY=this\n"

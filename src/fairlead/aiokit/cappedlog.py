@@ -22,9 +22,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from fairlead.aiokit.holes import first_data
+from fairlead.core.printable import printable
 
 BLOCK = 256 * 1024
 """Bytes read at once."""
+
+TAIL = 256 * 1024
+"""Bytes at the end of a log in which its last lines are looked for."""
 
 TRIES = 100
 """Looks at a log while it is being moved; a move changes it three times in some milliseconds."""
@@ -139,6 +143,17 @@ class CappedLog:
                 if place_of(self.path) == place and first_data(newer) == data:
                     return found
         raise OSError(errno.EAGAIN, "it is moved all the time", self.path)
+
+
+def last_lines(path: str, count: int) -> str:
+    """The last lines of a log as text, control characters made harmless; "" when there is no log. OSError."""
+    try:
+        log = CappedLog(path)
+        blocks = [block for _, block in log.blocks(log.span().end - TAIL)]
+    except FileNotFoundError:
+        return ""
+    text = printable(b"".join(blocks).decode("utf-8", "replace"))
+    return "\n".join(text.rstrip("\n").split("\n")[-count:]) if count > 0 else ""
 
 
 def _span(place: Place, newer: int, data: int, older: int | None) -> Span:

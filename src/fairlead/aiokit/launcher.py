@@ -9,10 +9,12 @@ processes on this machine.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from fairlead.aiokit import strays
 from fairlead.aiokit.leader import LAST_WORD_PATIENCE, Leader
@@ -25,19 +27,26 @@ from fairlead.errors import EngineError
 RECORD_PATIENCE = 10.0
 """Seconds for a shim to write who it is; 4 ms when the machine is idle."""
 
+UNRECORDED_PATIENCE = 2.0
+"""Seconds that a shim which a daemon before this one had just started gets to record itself."""
+
 OPEN_FILES = 65536
 """The soft limit of open files that a program gets, where the hard limit allows it."""
+
+log = logging.getLogger(__name__)
 
 
 class Launcher:
     """Starts programs under shims, and adopts those that another launcher started.
 
     marker: the name of the variable that holds a launch's folder in the environment of all that comes from it; folders
-    must be unique on the machine.
+    must be unique on the machine. name: of the shims, in `ps`. oom: how much sooner than other programs the kernel ends
+    these when memory is short, 0 to 1000.
     """
 
-    def __init__(self, marker: str) -> None:
+    def __init__(self, marker: str, *, name: str = "fairlead-instance", oom: int = 300) -> None:
         self.marker = marker
+        self._name, self._oom = name, oom
 
     def start(
         self,
@@ -48,11 +57,13 @@ class Launcher:
         *,
         user: tuple[int, int] | None,
         umask: int,
+        log: str = "",
     ) -> Leader:
         """Start a shim in `folder`, which exists; it has not recorded itself yet (`settle`).
 
         environment: the program's whole environment; the marker is added. user: (uid, gid) that the program becomes;
-        only root can ask for one. EngineError when no such program can be started.
+        only root can ask for one. log: where its output goes, `folder/log` when not said. EngineError when no such
+        program can be started.
         """
         if not argv:
             raise EngineError("an empty command cannot be started")
@@ -71,6 +82,9 @@ class Launcher:
             user=user,
             umask=umask,
             open_files=OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES),
+            log=log or f"{folder}/log",
+            name=self._name,
+            oom=self._oom,
         )
         try:
             pid = spawn(folder, self.marker, program, setpriv or "")
@@ -121,6 +135,31 @@ class Launcher:
         if len(words) != 3 or not (words[0].isdigit() and words[1].isdigit()):
             return None
         return Identity(int(words[0]), int(words[1]), words[2])
+
+    async def has_record(self, folder: str, inhabited: bool) -> bool:
+        """Whether a shim led `folder`. One that an earlier daemon started in its last milliseconds may be about to say
+        so. inhabited: whether a process carries this folder."""
+        if inhabited:
+            with suppress(EngineError):
+                await wait_until(
+                    lambda: self.recorded(folder),
+                    UNRECORDED_PATIENCE,
+                    f"the launcher's record {folder}/shim",
+                    error=EngineError,
+                )
+        return self.recorded(folder) is not None
+
+    async def end_strays(
+        self, carriers: Mapping[str, list[int]], unwanted: Callable[[str], bool], timeout: float
+    ) -> None:
+        """End all that belongs to unwanted folders. carriers: the folders that processes carry, with their pids. One
+        that even SIGKILL cannot end within `timeout` seconds is logged: it must not keep the caller from its work."""
+        for folder in filter(unwanted, carriers):
+            log.warning("ending pids %s: left over from %s", carriers[folder], folder)
+            try:
+                await strays.end(self.marker, folder, self.recorded(folder), timeout)
+            except EngineError as problem:
+                log.error("%s", problem)
 
     def adopt(self, folder: str) -> Leader:
         """The leader of `folder` by what its shim recorded: alive, or gone with its outcome."""

@@ -1,8 +1,9 @@
 """One launch, alive or gone: its shim, pinned by a pidfd while it lives.
 
 In: what the shim recorded in the launch's folder, and a pidfd that holds it. Out: whether it lives, the program's own
-pid and state, how it ended; SIGTERM to the program, SIGKILL to everything. The law: gone is for ever; SIGTERM is sent
-once, also over restarts; after `kill` nothing is left of the launch. Made by `Launcher`, held by an engine.
+pid and state, how it ended; SIGTERM (or what it ends by) to the program, SIGKILL to everything. The law: gone is for
+ever; the signal to end is sent once, also over restarts; after `kill` nothing is left of the launch. Made by
+`Launcher`, held by an engine or the host of resources.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fairlead.aiokit import strays
 from fairlead.aiokit.pidfd import Identity, Stat, ended, parse_stat, reap, send, stat_of
 from fairlead.aiokit.polling import wait_until
 from fairlead.aiokit.records import outcome_in, words_of
-from fairlead.core.processes import Outcome
+from fairlead.core.processes import Outcome, Process
 from fairlead.errors import EngineError
 
 PID_PATIENCE = 2.0
@@ -81,8 +82,19 @@ class Leader:
             if stat is not None and stat.frozen:
                 send(self._pidfd, signal.SIGCONT)
 
-    async def terminate(self) -> None:
-        """SIGTERM to the program and to nothing else; once, whoever asks again, also after a restart.
+    def look(self) -> Process:
+        """What is seen of it now: a few microseconds, five times a second."""
+        if not self.alive:
+            return Process(alive=False, outcome=self.outcome())
+        program = self.program()
+        if program is None or program.gone:
+            # Not started yet, or gone with its shim about to say how: which a frozen shim cannot.
+            self.wake_shim()
+            return Process(alive=True)
+        return Process(alive=True, pid=program.pid, frozen=program.frozen)
+
+    async def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """A signal to the program and to nothing else; once, whoever asks again, also after a restart.
 
         EngineError when the program's pid was not there in time, or it may not be signalled.
         """
@@ -99,7 +111,7 @@ class Leader:
             return
         # Sent, then recorded: a crash between sends it twice; a third could hang a server (local.md 0, trap 1).
         self._told_to_stop = True
-        self._signal_program(signal.SIGTERM)
+        self._signal_program(number)
         with suppress(OSError):
             os.close(os.open(f"{self.folder}/term", os.O_WRONLY | os.O_CREAT, 0o600))
 

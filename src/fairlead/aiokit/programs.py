@@ -5,9 +5,10 @@ exit status and what was written. A program that is to outlive its caller does n
 work).
 
 The law: when `run` returns or raises, no process of the program's group is left. The program leads its own session (so
-it has no terminal to ask on, and nothing else is in its group), its standard input is empty, no shell is involved, and
-on timeout or cancellation the whole group gets SIGTERM, `TERM_PATIENCE` seconds, then SIGKILL. What it writes is read
-until it has ended, and only the last `OUTPUT_LIMIT` bytes are kept.
+it has no terminal to ask on, and nothing else is in its group), its standard input is empty (or a file that the caller
+opened: the program's user may not be able to), no shell is involved, and on timeout or cancellation the whole group
+gets SIGTERM, `TERM_PATIENCE` seconds, then SIGKILL. What it writes is read until it has ended, and only the last
+`OUTPUT_LIMIT` bytes are kept.
 
 When fairlead itself is killed the program dies with it, as nobody would watch its time any more: `setpriv`, where it is
 installed, asks the kernel for that. (Instances are the opposite: started by the launcher, they outlive the daemon.)
@@ -71,15 +72,18 @@ async def run(
     user: tuple[int, int] | None = None,
     on_lines: Callable[[list[str]], None] | None = None,
     keep: int = OUTPUT_LIMIT,
+    stdin: int | None = None,
+    stdout: int | None = None,
 ) -> Finished:
     """Run `argv` to its end, at most `timeout` seconds.
 
     env is the whole environment. user: (uid, gid) to run as, without other groups; only root may ask for one. keep:
     bytes of output that are kept. on_lines gets the lines of either stream as they are finished, some at once, without
-    their ends. Files it makes are readable by all (umask 022), whatever the caller's umask. FairleadError when it
-    cannot be started at all.
+    their ends. Files it makes are readable by all (umask 022), whatever the caller's umask. stdin, stdout: descriptors
+    of files that it reads and writes, and that stay open here; what goes to such a stdout is not in `Finished`.
+    FairleadError when it cannot be started at all.
     """
-    program = _Program(_start(argv, cwd, env, user), on_lines, keep)
+    program = _Program(_start(argv, cwd, env, user, stdin, stdout), on_lines, keep)
     timed_out = False
     try:
         async with asyncio.timeout(timeout):
@@ -103,7 +107,12 @@ def _wrapper() -> tuple[str, ...]:
 
 
 def _start(
-    argv: Sequence[str], cwd: str | None, env: Mapping[str, str], user: tuple[int, int] | None
+    argv: Sequence[str],
+    cwd: str | None,
+    env: Mapping[str, str],
+    user: tuple[int, int] | None,
+    stdin: int | None,
+    stdout: int | None,
 ) -> subprocess.Popen[bytes]:
     identity: dict[str, object] = {}
     if user is not None:
@@ -113,8 +122,8 @@ def _start(
             [*_wrapper(), *argv],
             cwd=cwd,
             env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE,
             start_new_session=True,
             umask=0o022,
@@ -181,7 +190,8 @@ class _Program:
         self._loop.add_reader(self._pidfd, self._gone.set)
         self._lines = []
         for stream, kept in ((process.stdout, (self.stdout, self.both)), (process.stderr, (self.both,))):
-            assert stream is not None
+            if stream is None:
+                continue
             lines = _Lines(on_lines) if on_lines else None
             if lines:
                 self._lines.append(lines)
@@ -240,7 +250,7 @@ class _Program:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         for stream in (self._process.stdout, self._process.stderr):
-            assert stream is not None
-            stream.close()
+            if stream is not None:
+                stream.close()
         for lines in self._lines:
             lines.close()

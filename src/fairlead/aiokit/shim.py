@@ -1,4 +1,4 @@
-"""The tiny shell program that leads an instance's process group, and how it is started.
+"""The tiny shell program that leads the process group of an instance or a server, and how it is started.
 
 In: a folder, the words of a program, its environment, its working folder, perhaps another user. Out: a session of its
 own in which the shim waits for the program and writes into the folder
@@ -25,8 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _SHIM = r"""
-d=$1; n=$2; m=$3; shift 3; cd /; umask "$m"
-{ ulimit -S -n "$n"; echo 300 >/proc/self/oom_score_adj; } 2>/dev/null
+d=$1; n=$2; m=$3; o=$4; shift 4; cd /; umask "$m"
+{ ulimit -S -n "$n"; echo "$o" >/proc/self/oom_score_adj; } 2>/dev/null
 read -r a </proc/self/stat; read -r b </proc/sys/kernel/random/boot_id
 (set -- ${a##*) }; echo "$$ ${20} $b") >"$d/shim.$$" && ln "$d/shim.$$" "$d/shim" && rm -f "$d/shim.$$" || exit 125
 trap : HUP INT QUIT PIPE ALRM TERM USR1 USR2
@@ -69,7 +69,9 @@ class Program:
     """What a shim starts.
 
     environment: the whole of it. user: (uid, gid) to become, without other groups and without new privileges, or None.
-    umask: of the program and all it makes. open_files: its soft limit.
+    umask: of the program and all it makes. open_files: its soft limit. log: the file that its output is appended to.
+    name: what its shim is called in `ps`. oom: how much sooner than others the kernel ends it when memory is short, up
+    to 1000.
     """
 
     argv: tuple[str, ...]
@@ -78,24 +80,28 @@ class Program:
     user: tuple[int, int] | None
     umask: int
     open_files: int
+    log: str
+    name: str
+    oom: int
 
 
 def spawn(folder: str, marker: str, program: Program, setpriv: str) -> int:
-    """Start a shim that records in `folder`, its output appended to `folder/log`; its pid.
+    """Start a shim that records in `folder`; its pid.
 
     marker: the variable that holds `folder` in the environment of the shim and of all that comes from it. setpriv: the
     path of that program (used when `program.user` is set). OSError or ValueError when the kernel takes no such program.
     """
-    log = os.open(f"{folder}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    log = os.open(program.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         before: tuple[str, ...] = ()
         if program.user is not None:
             uid, gid = program.user
-            # Its own, so that a program may open /dev/stdout again; the folder around it stays closed to it.
+            # Its own, so that a program may open /dev/stdout again; the folder around it is not its own.
             os.fchown(log, uid, gid)
             before = (setpriv, "--reuid", str(uid), "--regid", str(gid), "--clear-groups", "--no-new-privs", "--")
+        numbers = (str(program.open_files), f"{program.umask:03o}", str(program.oom))
         words = [
-            "/bin/sh", "-c", _SHIM, "fairlead-instance", folder, str(program.open_files), f"{program.umask:03o}",
+            "/bin/sh", "-c", _SHIM, program.name, folder, *numbers,
             *before, "/bin/sh", "-c", _ENTER, "fairlead", *program.argv,
         ]  # fmt: skip
         return os.posix_spawn(

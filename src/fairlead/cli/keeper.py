@@ -40,8 +40,8 @@ while :; do
 done
 """
 
-OF_AN_INSTANCE = ("FAIRLEAD_RUN", "FAIRLEAD_INSTANCE")
-"""Marks by which instances are found: a daemon that inherited one would end itself as a stray."""
+MARKS = ("FAIRLEAD_RUN", "FAIRLEAD_INSTANCE", "FAIRLEAD_RESOURCE")
+"""By which instances and resources are found: a daemon that inherited one would end itself as a stray."""
 
 
 def start(
@@ -52,7 +52,7 @@ def start(
     take_over: seconds in which a daemon that runs now may let go of the home; the new one waits for it.
     It goes on when the caller ends. StoreError: the home cannot be written, or is another user's.
     """
-    inherited = {name: value for name, value in environment.items() if name not in OF_AN_INSTANCE}
+    inherited = {name: value for name, value in environment.items() if name not in MARKS}
     try:
         _make_folders(layout)
         with open(layout.daemon_log, "ab", opener=_private) as log:

@@ -1,8 +1,9 @@
 """What the kernel knows of a home: who holds its lock, and which processes carry its mark.
 
 For the moments when no daemon answers, and for `down --all`, which promises that nothing is left. Reads /proc only.
-Every process that fairlead starts has the home's path in its environment: FAIRLEAD_RUN below it (instances) or
-FAIRLEAD_HOME (daemon, keeper, HAProxy). A person's shell may hold FAIRLEAD_HOME too: only these programs count.
+Every process that fairlead starts has the home's path in its environment: FAIRLEAD_RUN (instances) or FAIRLEAD_RESOURCE
+(databases and their like) below it, or FAIRLEAD_HOME (daemon, keeper, HAProxy). A person's shell may hold FAIRLEAD_HOME
+too: only these programs count.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ KEEPER = "fairlead-keeper"
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """`kind`: daemon, keeper, haproxy or instance."""
+    """`kind`: daemon, keeper, haproxy, instance or resource."""
 
     pid: int
     kind: str
@@ -76,6 +77,8 @@ def _kind(pid: int, home: str) -> str:
     place = os.fsencode(home)
     if any(entry.startswith(b"FAIRLEAD_RUN=" + place + b"/") for entry in environment):
         return "instance"
+    if any(entry.startswith(b"FAIRLEAD_RESOURCE=" + place + b"/") for entry in environment):
+        return "resource"
     if b"FAIRLEAD_HOME=" + place not in environment:
         return ""
     words = _read(pid, "cmdline").split(b"\0")

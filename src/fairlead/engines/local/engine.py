@@ -10,28 +10,24 @@ called by control.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from fairlead.aiokit import strays
-from fairlead.aiokit.cappedlog import CappedLog
+from fairlead.aiokit.cappedlog import last_lines
 from fairlead.aiokit.launcher import Launcher
 from fairlead.aiokit.leader import Leader
 from fairlead.aiokit.listeners import owner_of, sockets_of, tcp_listeners, unix_listeners
-from fairlead.aiokit.polling import wait_until
+from fairlead.aiokit.ports import DEFAULT_RANGE, PortBook, ephemeral_ports, outside
 from fairlead.core.layout import Layout
-from fairlead.core.printable import printable
-from fairlead.core.processes import Process
 from fairlead.core.readings import Key, Usage
 from fairlead.engines.about import About, End
 from fairlead.engines.base import LaunchOrder, Sighting
 from fairlead.engines.local.diagnosis import explain_tcp, explain_unix
 from fairlead.engines.local.folders import Folders
 from fairlead.engines.local.members import Living
-from fairlead.engines.local.ports import DEFAULT_RANGE, PortBook, ephemeral_ports, outside
 from fairlead.engines.local.upkeep import Upkeep
 from fairlead.engines.local.usage import Usages
 from fairlead.errors import EngineError, FairleadError
@@ -40,14 +36,6 @@ MARKER = "FAIRLEAD_RUN"
 
 KILL_PATIENCE = 5.0
 """Seconds from SIGKILL until everything of an instance must be gone."""
-
-UNRECORDED_PATIENCE = 2.0
-"""Seconds that a shim which an engine before this one had just started gets to record itself."""
-
-LOG_TAIL = 256 * 1024
-"""Bytes at the end of a log in which its last lines are looked for."""
-
-log = logging.getLogger(__name__)
 
 
 class LocalEngine:
@@ -112,7 +100,7 @@ class LocalEngine:
     async def observe(self) -> tuple[Sighting, ...]:
         await self._adopt()
         return tuple(
-            Sighting(stack=stack, id=instance, process=_look(leader))
+            Sighting(stack=stack, id=instance, process=leader.look())
             for (stack, instance), leader in self._leaders.items()
         )
 
@@ -143,7 +131,7 @@ class LocalEngine:
         for key in [key for key in self._leaders if key[0] == stack]:
             await self.clear(*key)
         below = self._layout.instances(stack) + "/"
-        await self._end_strays(lambda folder: folder.startswith(below), strays.marked(MARKER))
+        await self._launcher.end_strays(strays.marked(MARKER), lambda folder: folder.startswith(below), KILL_PATIENCE)
         await asyncio.to_thread(self._upkeep.forget, stack)
 
     async def diagnose(self, stack: str, instance: str, address: str) -> str:
@@ -188,14 +176,9 @@ class LocalEngine:
 
     def log_tail(self, stack: str, instance: str, lines: int) -> str:
         try:
-            log = CappedLog(f"{self._layout.instance(stack, instance)}/log")
-            blocks = [block for _, block in log.blocks(log.span().end - LOG_TAIL)]
-            text = printable(b"".join(blocks).decode("utf-8", "replace"))
-        except FileNotFoundError:
-            return ""
+            return last_lines(f"{self._layout.instance(stack, instance)}/log", lines)
         except OSError as problem:
             raise EngineError(f"the log of {instance} cannot be read", str(problem)) from problem
-        return "\n".join(text.rstrip("\n").split("\n")[-lines:]) if lines > 0 else ""
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
@@ -214,34 +197,17 @@ class LocalEngine:
             carriers = strays.marked(MARKER)
             known = set()
             for stack, instance, folder in self._folders.all():
-                if self._folders.is_cleared(stack, instance) or not await self._has_record(folder, folder in carriers):
+                if self._folders.is_cleared(stack, instance) or not await self._launcher.has_record(
+                    folder, folder in carriers
+                ):
                     continue
                 known.add(folder)
                 self._hold((stack, instance), self._launcher.adopt(folder))
             below = f"{self._layout.home}/stacks/"
-            await self._end_strays(lambda folder: folder.startswith(below) and folder not in known, carriers)
+            await self._launcher.end_strays(
+                carriers, lambda folder: folder.startswith(below) and folder not in known, KILL_PATIENCE
+            )
             self._adopted = True
-
-    async def _has_record(self, folder: str, inhabited: bool) -> bool:
-        """Whether a shim led `folder`. One that a daemon started in its last milliseconds may be about to write so."""
-        if inhabited:
-            with suppress(EngineError):
-                await wait_until(
-                    lambda: self._launcher.recorded(folder),
-                    UNRECORDED_PATIENCE,
-                    f"the launcher's record {folder}/shim",
-                    error=EngineError,
-                )
-        return self._launcher.recorded(folder) is not None
-
-    async def _end_strays(self, unwanted: Callable[[str], bool], carriers: Mapping[str, list[int]]) -> None:
-        for folder in filter(unwanted, carriers):
-            log.warning("ending pids %s: left over from %s", carriers[folder], folder)
-            try:
-                await strays.end(MARKER, folder, self._launcher.recorded(folder), KILL_PATIENCE)
-            except EngineError as problem:
-                # One process that even SIGKILL cannot end must not keep the daemon from its work.
-                log.error("%s", problem)
 
     async def _end_all(self, stack: str, instance: str) -> None:
         if leader := self._leaders.get((stack, instance)):
@@ -297,15 +263,3 @@ class LocalEngine:
         others = (other for other in everybody if other.port == port and other.inode not in mine)
         holder = next((owner for other in others if (owner := owner_of(other.inode))), None)
         return explain_tcp(port, tcp, unix, holder)
-
-
-def _look(leader: Leader) -> Process:
-    """What control is told of one launch: a few microseconds, five times a second."""
-    if not leader.alive:
-        return Process(alive=False, outcome=leader.outcome())
-    program = leader.program()
-    if program is None or program.gone:
-        # Not started yet, or gone with its shim about to say how: which a frozen shim cannot.
-        leader.wake_shim()
-        return Process(alive=True)
-    return Process(alive=True, pid=program.pid, frozen=program.frozen)

@@ -11,10 +11,10 @@ and a socket made there gets the balancer's group. Called by the local engine.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
+from fairlead.aiokit.folders import check_ours, make_folder, names_in
 from fairlead.aiokit.trees import remove_tree
 from fairlead.core.layout import Layout
 from fairlead.engines.about import End
@@ -41,16 +41,16 @@ class Folders:
         own, run = layout.instance(stack, instance), layout.instance_run(stack, instance)
         try:
             for path in (layout.run, f"{layout.run}/i"):
-                _make(path, self._passage)
-                _check_ours(path)
-            _make(run, 0o700)
+                make_folder(path, self._passage)
+                check_ours(path)
+            make_folder(run, 0o700)
             if self._user is not None:
                 # First the owner, then the mode: a change of owner may clear the bit that hands on the group.
                 os.chown(run, self._user[0], self._user[2], follow_symlinks=False)
                 os.chmod(run, 0o2710)  # noqa: S103 (the group is the balancer, and only it)
             for path in (f"{layout.home}/stacks", layout.stack(stack), layout.instances(stack)):
-                _make(path, self._passage)
-            _make(own, 0o700)
+                make_folder(path, self._passage)
+            make_folder(own, 0o700)
         except OSError as problem:
             raise EngineError(
                 f"the folders of {instance} cannot be made", f"{problem.filename}: {problem.strerror}"
@@ -59,8 +59,8 @@ class Folders:
 
     def all(self) -> Iterator[tuple[str, str, str]]:
         """(stack, instance, own folder) of every instance of the home whose folder is there, cleared ones too."""
-        for stack in _names(f"{self._layout.home}/stacks"):
-            for instance in _names(self._layout.instances(stack)):
+        for stack in names_in(f"{self._layout.home}/stacks"):
+            for instance in names_in(self._layout.instances(stack)):
                 yield stack, instance, self._layout.instance(stack, instance)
 
     def mark_cleared(self, stack: str, instance: str, end: End) -> None:
@@ -87,35 +87,9 @@ class Folders:
 
     def remove_all(self, stack: str) -> None:
         """Remove every folder of the stack's instances, logs included."""
-        for instance in _names(self._layout.instances(stack)):
+        for instance in names_in(self._layout.instances(stack)):
             self.remove_run(stack, instance)
         _remove(self._layout.instances(stack))
-
-
-def _make(path: str, mode: int) -> None:
-    with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-        os.chmod(path, mode)
-
-
-def _check_ours(path: str) -> None:
-    """The run folder may lie in /tmp, where anybody could have put a folder or a link of that name."""
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise EngineError(
-            f"{path} cannot be trusted",
-            f"it belongs to user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):04o}, "
-            f"and has to be a folder that only user {os.geteuid()} can write to",
-            f"look at it, and remove it if nothing needs it: ls -ld {path}",
-        )
-
-
-def _names(path: str) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _remove(path: str) -> None:

@@ -1,9 +1,9 @@
-"""Which port an instance gets: the next one that is free, so that a port rests as long as possible.
+"""Which port an instance or a resource gets: the next one that is free, so that a port rests as long as possible.
 
 In: the range, the ports recorded for others, what the kernel says of each. Out: a port that nobody held a moment ago.
 The law: ports come from below the kernel's ephemeral range (any outgoing connection may take one of those), in round
 robin (a server without SO_REUSEADDR leaves its port unusable for 60 s), and are probed by binding without SO_REUSEADDR.
-Called by the local engine.
+Called by the local engine and by the host of resources, each with a range of its own.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import errno
 import hashlib
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from fairlead.errors import EngineError
 
 DEFAULT_RANGE = range(20000, 30000)
+"""Of instances. Resources keep theirs for ever, so their range is apart from it."""
+
+RESOURCE_RANGE = range(18000, 19000)
+
 SMALLEST = 1000
 """Ports that a shifted range needs, to be worth it."""
 
@@ -44,6 +48,21 @@ def outside(wanted: range, ephemeral: range) -> range:
     return wanted
 
 
+def apart(wanted: range, others: Sequence[range]) -> range:
+    """`wanted`, or as many ports beside one of `others` when it overlaps any; `wanted` itself when there is no room."""
+    size = len(wanted)
+    beside = (
+        found
+        for other in others
+        for found in (range(other.start - size, other.start), range(other.stop, other.stop + size))
+    )
+    for candidate in (wanted, *beside):
+        within = candidate.start >= 1024 and candidate.stop <= 65536
+        if within and not any(candidate.start < other.stop and other.start < candidate.stop for other in others):
+            return candidate
+    return wanted
+
+
 class PortBook:
     """Gives out the ports of one home. record: the file that holds the last one given, where a restart goes on."""
 
@@ -63,7 +82,7 @@ class PortBook:
                 return port
         raise EngineError(
             f"no port is free between {first} and {self._ports.stop - 1}",
-            f"{len(taken)} are recorded for instances, the others are held by other programs",
+            f"{len(taken)} are recorded already, the others are held by other programs",
             "see who holds them: ss -ltnp",
         )
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.engines.local.ports import DEFAULT_RANGE, PortBook, is_free, outside
+from fairlead.aiokit.ports import DEFAULT_RANGE, RESOURCE_RANGE, PortBook, apart, is_free, outside
 from fairlead.errors import EngineError
 
 from ..needs import need
@@ -32,6 +32,21 @@ from ..needs import need
 )
 def test_the_range_moves_out_of_the_ephemeral_one_where_there_is_room(ephemeral: range, ours: range) -> None:
     assert outside(DEFAULT_RANGE, ephemeral) == ours
+
+
+@pytest.mark.parametrize(
+    ("others", "ours"),
+    [
+        ((), RESOURCE_RANGE),
+        ((range(32768, 61000), DEFAULT_RANGE), RESOURCE_RANGE),
+        ((range(25000, 61000), range(15000, 25000)), range(61000, 62000)),
+        ((range(25000, 65536), range(15000, 25000)), range(14000, 15000)),
+        ((range(10000, 61000), range(1024, 10000)), range(61000, 62000)),
+        ((range(1024, 65536), DEFAULT_RANGE), RESOURCE_RANGE),
+    ],
+)
+def test_a_second_range_stays_apart_from_both(others: tuple[range, ...], ours: range) -> None:
+    assert apart(RESOURCE_RANGE, others) == ours
 
 
 @given(st.integers(1, 65535), st.integers(1, 65535))
