@@ -90,6 +90,10 @@ class CertificateError(BalancerError):
     code = "certificate"
 
 
+class ResourceError(FairleadError):
+    code = "resource"
+
+
 class GaugeError(FairleadError):
     code = "gauge"
 

@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from fairlead.core.desired import Revision
 from fairlead.core.differences import differences
-from fairlead.core.launch import SYSTEM_PATH, Surroundings, start_of
+from fairlead.core.launch import SYSTEM_PATH, Surroundings, start_of, start_once
 from fairlead.core.layout import LONGEST_NAME, SOCKET_LIMIT, layout_of
 from fairlead.core.model import Command, Listener, forward_to
+from fairlead.core.resources.decide import needs
+from fairlead.core.resources.model import Bucket, Cache
 from fairlead.core.routing import routing_of
+from fairlead.errors import NotFound
 
 from .builders import a_record, a_release, a_revision, a_service, a_stack, a_wish
 
@@ -64,7 +68,7 @@ def test_an_instance_gets_a_clean_environment_and_its_own_values() -> None:
         environment={"GREETING": "I am ${instance.id} in ${instance.zone}", "PORT": "overruled"},
         environment_folder="/envs/abc",
     )
-    start = start_of(release, a_record(7, zone="b"), layout, Surroundings(timezone="Europe/Berlin"))
+    start = start_of(release, a_record(7, zone="b"), layout, Surroundings(timezone="Europe/Berlin"), {})
     assert start.argv == ("serve", "20007")
     assert start.working_folder == "/releases/web/1"
     assert start.environment == {
@@ -85,10 +89,71 @@ def test_an_instance_gets_a_clean_environment_and_its_own_values() -> None:
 
 def test_an_instance_on_a_socket_gets_socket_and_no_port() -> None:
     release = replace(a_release(), argv=("serve", "${instance.socket}"), address="unix")
-    start = start_of(release, a_record(7, address="unix:/h/run/s"), layout_of("/h", 0), Surroundings())
+    start = start_of(release, a_record(7, address="unix:/h/run/s"), layout_of("/h", 0), Surroundings(), {})
     assert start.argv == ("serve", "/h/run/s")
     assert start.environment["SOCKET"] == "/h/run/s"
     assert "PORT" not in start.environment
+
+
+def test_a_launch_puts_in_secrets_and_addresses_and_what_clients_of_a_bucket_need() -> None:
+    release = replace(
+        a_release(),
+        argv=("serve", "--db", "${databases.store.host}"),
+        environment={"KEY": "${secrets.KEY}", "ENDPOINT": "${buckets.photos.endpoint}"},
+    )
+    values = {
+        "secrets.KEY": "${instance.id}",
+        "databases.store.host": "127.0.0.1",
+        "buckets.photos.endpoint": "http://x",
+    }
+    for start in (
+        start_of(release, a_record(7), layout_of("/h", 0), Surroundings(), values),
+        start_once(release, ("migrate",), "shop", "web.run", layout_of("/h", 0), Surroundings(), values),
+    ):
+        assert start.environment["KEY"] == "${instance.id}"
+        assert start.environment["ENDPOINT"] == "http://x"
+        assert start.environment["AWS_RESPONSE_CHECKSUM_VALIDATION"] == "when_required"
+    assert start_of(release, a_record(7), layout_of("/h", 0), Surroundings(), values).argv == (
+        "serve",
+        "--db",
+        "127.0.0.1",
+    )
+
+
+def test_what_clients_of_a_bucket_need_is_overruled_by_the_file() -> None:
+    environment = {"A": "${buckets.b.url}", "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_supported"}
+    release = replace(a_release(), environment=environment)
+    start = start_of(release, a_record(7), layout_of("/h", 0), Surroundings(), {"buckets.b.url": "s3://b"})
+    assert start.environment["AWS_RESPONSE_CHECKSUM_VALIDATION"] == "when_supported"
+
+
+def test_a_program_that_lacks_a_value_is_not_started() -> None:
+    release = replace(a_release(), environment={"KEY": "${secrets.KEY}"})
+    with pytest.raises(NotFound, match="the secret KEY is not set"):
+        start_of(release, a_record(7), layout_of("/h", 0), Surroundings(), {})
+
+
+def test_a_diary_keeps_of_variables_only_what_they_refer_to() -> None:
+    """A decision that is made again from it must wait for the same resources."""
+    service = a_service(
+        environment={"A": "hunter2 ${databases.store.url} hunter2", "B": "hunter2", "C": "${secrets.KEY}"},
+        external={"cache": "redis://:hunter2@c"},
+        secrets={"KEY": 3},
+    )
+    stack = a_stack(
+        service, resources=(Cache(id="cache", url="redis://:hunter2@c"), Bucket(id="photos", name="photos"))
+    )
+    release = a_release(environment=service.environment, external=service.external)
+    record = a_wish(Revision(stack=stack, releases={"web": release}))
+    kept = a_wish(record.desired, previous=record.desired).without_secrets()
+    assert "hunter2" not in str(kept)
+    assert kept.desired.stack.service("web").environment == {
+        "A": "${databases.store.url}",
+        "B": "",
+        "C": "${secrets.KEY}",
+    }
+    assert needs(kept.desired.stack.service("web")) == needs(service) == ("store",)
+    assert [one.url is None for one in kept.desired.stack.resources] == [False, True]
 
 
 def test_a_group_whose_service_left_the_file_keeps_its_settings_while_occupied() -> None:

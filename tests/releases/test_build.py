@@ -13,14 +13,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from uv import find_uv_bin
 
 from fairlead.core.layout import Layout
 from fairlead.core.model import Certificate, HealthCheck, Listener, Release, Service, forward_to
+from fairlead.core.resources.model import Cache, Database
 from fairlead.errors import BuildError
 from fairlead.releases.interpreter import OWN
+from fairlead.releases.stand_ins import STAND_IN
 from tests.needs import need
 from tests.releases.builders import a_builder, a_command, a_stack, a_tree, an_app, need_packages
 
@@ -142,6 +145,48 @@ async def test_the_app_is_imported_with_the_variables_it_will_have(shared_layout
     assert release.environment == {"URL": "x:${instance.port}"}
     assert under(os.path.dirname(release.source)) == ["files", "release.json", "source"]
     assert under(release.source) == ["app.py"]
+
+
+USES = {
+    "KEY": "Bearer ${secrets.KEY}",
+    "STORE": "${databases.store.url}",
+    "CACHE": "${caches.cache.url} ${caches.cache.port}",
+}
+RESOURCES = (
+    Database(id="store", engine="postgres", name="shop", user="shop"),
+    Cache(id="cache", url="redis://:pw@cache.internal/0"),
+)
+STAND_INS = f"""\
+import os
+assert os.environ["KEY"] == "Bearer {STAND_IN}", os.environ["KEY"]
+assert os.environ["STORE"] == "postgresql://shop:{quote(STAND_IN, safe="")}@127.0.0.1:1/shop", os.environ["STORE"]
+assert os.environ["CACHE"] == "redis://:pw@cache.internal/0 6379", os.environ["CACHE"]
+"""
+
+
+async def test_the_app_is_imported_with_stand_ins_for_what_only_a_launch_knows(
+    shared_layout: Layout, source: Path
+) -> None:
+    """No secret, and no database, which runs only later, is needed to tell what kind of app it is."""
+    need_packages()
+    a_tree(source, {"app.py": STAND_INS + WSGI})
+    service = an_app(source, environment=dict(USES))
+    stack = replace(a_stack(service), resources=RESOURCES)
+    release = await a_builder(shared_layout).build(stack, service, (), 4, Told())
+    assert release.environment == USES, "what is kept are the references"
+
+
+async def test_an_app_that_needs_its_database_to_be_imported_is_told_what_to_do(
+    shared_layout: Layout, source: Path
+) -> None:
+    need_packages()
+    text = "import os, socket, urllib.parse\nurl = urllib.parse.urlsplit(os.environ['STORE'])\n"
+    a_tree(source, {"app.py": text + "socket.create_connection((url.hostname, url.port))\n" + WSGI})
+    service = an_app(source, environment=dict(USES))
+    with pytest.raises(BuildError) as raised:
+        await a_builder(shared_layout).build(replace(a_stack(service), resources=RESOURCES), service, (), 5, Told())
+    assert "ConnectionRefusedError" in raised.value.why
+    assert raised.value.next_step.startswith("use databases and secrets when the app starts, not when it is imported")
 
 
 # --- nothing differs, something differs -------------------------------------------------------------------------------

@@ -110,7 +110,12 @@ async def test_a_command_sees_the_variables_of_the_service_and_a_home_of_its_own
     service = a_service(
         source,
         a_shell('env >"$HOME/env"; cp "$HOME/env" .; pwd >pwd'),
-        environment={"A": "1 ${instance.id}", "HOST": "h:${instance.port}"},
+        environment={
+            "A": "1 ${instance.id}",
+            "HOST": "h:${instance.port}",
+            "KEY": "${secrets.KEY}",
+            "DB": "${databases.d.url}",
+        },
     )
     env = {
         "PATH": os.environ["PATH"],
@@ -122,6 +127,7 @@ async def test_a_command_sees_the_variables_of_the_service_and_a_home_of_its_own
     seen = dict(line.split("=", 1) for line in Path(release.source, "env").read_text().splitlines())
     assert seen["A"] == "1 web-build"
     assert seen["HOST"] == "h:"
+    assert not {"KEY", "DB"} & set(seen), "a build keeps what it sees, and may run before any database does"
     assert (seen["FAIRLEAD_HOME"], seen["FAIRLEAD_SERVICE"], seen["FAIRLEAD_RELEASE"]) == (layout.home, "web", "7")
     assert (seen["HTTPS_PROXY"], seen["npm_config_registry"]) == ("http://p:1", "http://r")
     assert "TOKEN" not in seen

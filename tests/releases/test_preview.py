@@ -105,6 +105,36 @@ async def test_every_other_cause_has_its_words_and_no_value_is_told(layout: Layo
     assert "s3cret" not in "".join(found.reasons)
 
 
+async def test_another_value_of_a_secret_or_another_url_of_what_exists_already_is_another_release(
+    layout: Layout, source: Path
+) -> None:
+    a_tree(source, {"run.sh": ""})
+    before = a_service(
+        source,
+        environment={"A": "${secrets.KEY}", "B": "${secrets.OTHER} ${databases.store.url} ${caches.c.url}"},
+        secrets={"KEY": 1, "OTHER": 1},
+        external={"store": "mysql://u:s3cret@h/d"},
+    )
+    release = await build(layout, before)
+    assert (release.secrets, release.external) == (before.secrets, before.external)
+    assert await preview(layout, before, release) == Preview(release=release)
+    rotated = replace(before, secrets={"KEY": 2, "OTHER": 1})
+    assert (await preview(layout, rotated, release)).reasons == ("the secret KEY has another value",)
+    moved = replace(before, external={"store": "mysql://u:s3cret@other/d", "c": "redis://c"})
+    assert (await preview(layout, moved, release)).reasons == ("the url of c differs", "the url of store differs")
+    run_here = replace(before, external={})
+    assert (await preview(layout, run_here, release)).reasons == ("the url of store differs",)
+    assert "s3cret" not in Path(release.source, "..", "release.json").read_text()
+
+
+async def test_without_secrets_a_release_is_what_it_was_before_they_were_known(layout: Layout, source: Path) -> None:
+    """An upgrade of fairlead makes no new releases."""
+    a_tree(source, {"run.sh": ""})
+    release = await build(layout, a_service(source, environment={"A": "b"}))
+    with_empty = a_service(source, environment={"A": "b"}, secrets={}, external={})
+    assert (await preview(layout, with_empty, release)).release == release
+
+
 async def test_a_release_that_is_gone_from_the_disk_is_the_reason(layout: Layout, source: Path) -> None:
     a_tree(source, {"run.sh": ""})
     release = await build(layout, a_service(source))

@@ -133,6 +133,12 @@ def metric(one: str, other: str) -> tuple[str, str]:
     return of_service(f"custom_metrics: {{q: {{{one}}}}}", f"custom_metrics: {{q: {{{other}}}}}")
 
 
+def of_data(section: str, one: str, other: str) -> tuple[str, str]:
+    """Two files with one cache, database or bucket."""
+    first, second = (a_service() + f"{section}: {{d: {{{text}}}}}\n" for text in (one, other))
+    return first, second
+
+
 HEALTH, GROUP = "services.ID.health_check", "services.ID.target_group"
 SCALING, POLICY = "services.ID.scaling", "services.ID.scaling.policies.ID"
 SCHEDULE, METRIC = "services.ID.scaling.schedule.ID", "services.ID.custom_metrics.ID"
@@ -153,6 +159,7 @@ PAIRS: dict[str, tuple[str, str]] = {
     "services.ID.build": of_service("build: x", "build: y"),
     "services.ID.before_traffic": of_service("before_traffic: x", "before_traffic: y"),
     "services.ID.environment": of_service("environment: {A: b}", "environment: {A: c}"),
+    "services.ID.secrets": of_service("secrets: [A]", "secrets: [B]"),
     "services.ID.max_memory": of_service("max_memory: 1GB", "max_memory: 2GB"),
     "services.ID.max_lifetime": of_service("max_lifetime: 1d", "max_lifetime: 2d"),
     "services.ID.instances": of_service("instances: 2", "instances: 3"),
@@ -269,6 +276,21 @@ PAIRS: dict[str, tuple[str, str]] = {
     f"{LISTENER}.rules.ID.when.source_ip": when("source_ip: 10.0.0.0/8", "source_ip: 10.0.0.0/9"),
     **actions(f"{LISTENER}.rules.ID", default=False),
     **actions(f"{LISTENER}.default", default=True),
+    "caches.ID.engine": of_data("caches", "url: 'redis://a'", "engine: redis"),
+    "caches.ID.url": of_data("caches", "url: 'redis://a'", "url: 'redis://b'"),
+    **{
+        f"caches.ID.{key}": of_data("caches", *(f"engine: redis, {key}: {value}" for value in values))
+        for key, values in {
+            "memory": ("64MB", "128MB"), "eviction": ("noeviction", "allkeys-lfu"), "persist": ("true", "false"),
+        }.items()
+    },
+    "databases.ID.engine": of_data("databases", "engine: mysql", "engine: postgres"),
+    "databases.ID.url": of_data("databases", "url: 'mysql://a/b'", "url: 'mysql://a/c'"),
+    **{
+        f"databases.ID.{key}": of_data("databases", *(f"engine: mysql, {key}: {value}" for value in values))
+        for key, values in {"name": "ab", "user": "ab", "version": ("10", "'10.11'")}.items()
+    },
+    "buckets.ID.url": of_data("buckets", "url: 's3://abc'", "url: 's3://abd'"),
     "network.zones": (a_service() + "network: {zones: 1}\n", a_service() + "network: {zones: 2}\n"),
     "alarms.ID.when": tuple(
         a_service() + ALARM.format(one, "above: 1", "1m", "command: x") for one in ("unhealthy_targets", "healthy_targets")
@@ -303,7 +325,7 @@ NOT_THE_BALANCERS = {
 
 ELSEWHERE = {
     "name", *(f"services.ID.{key}" for key in ("app", "command", "source", "python", "threads", "build", "before_traffic", "environment",
-                                        "port"))
+                                        "secrets", "port"))
 }  # fmt: skip
 """Of another name it is another stack. The others show as a new release, and whether there is one is not asked here."""
 

@@ -80,12 +80,26 @@ def test_a_missing_variable_is_named_with_what_to_do_and_causes_no_second_proble
         ("${env.A:-${env.B}}", "${env.A:-$ is not closed; close it with }; what stands inside holds no braces"),
         (
             "${caches.c.ip}",
-            "${caches.c.ip} asks for `ip`; there are url, host, port, user, password, name, endpoint and region",
+            "${caches.c.ip} asks for `ip`; there are url, host, port, user, password and name",
+        ),
+        (
+            "${caches.c.region}",
+            "${caches.c.region} asks for `region`, which a cache does not have; "
+            "there are url, host, port, user, password and name",
+        ),
+        (
+            "${databases.d.endpoint}",
+            "${databases.d.endpoint} asks for `endpoint`, which a database does not have; "
+            "there are url, host, port, user, password and name",
+        ),
+        (
+            "${buckets.b.arn}",
+            "${buckets.b.arn} asks for `arn`; there are url, host, port, user, password, name, endpoint and region",
         ),
         ("${caches.c.url}", "${caches.c.url}: there is no caches.c; add it to `caches`"),
         (
-            "${secrets.KEY}",
-            "${secrets.KEY} is not supported by this version; use ${env.NAME}, from the environment or .env",
+            "${secrets.my-key}",
+            "${secrets.my-key} is not known; did you mean `secrets`? Names hold letters, digits and _ or -",
         ),
     ],
 )
@@ -123,11 +137,40 @@ def test_an_instance_can_be_named_only_in_command_and_environment() -> None:
 
 @pytest.mark.parametrize(
     ("value", "variable"),
-    [("${env.A}", "${instance.port}"), ("$${env.A}", "{instance.id}"), ("${env.A}id}", "${instance.")],
+    [
+        ("${env.A}", "${instance.port}"),
+        ("$${env.A}", "{instance.id}"),
+        ("${env.A}id}", "${instance."),
+        ("${env.A}", "${secrets.OTHER}"),
+        ("$${env.A}", "{secrets.OTHER}"),
+        ("${env.A}", "${databases.store.url}"),
+        ("${env.A}KEY}", "${secrets."),
+        # One in exchange for another: the same number of them.
+        ("${env.A}${secrets.KEY}", "${secrets.OTHER}${"),
+        # The one that the file names would not be replaced any more.
+        ("${env.A}${secrets.KEY}", "${"),
+    ],
 )
 def test_a_variable_cannot_bring_in_what_a_launch_would_replace(value: str, variable: str) -> None:
     (problem,) = problems_of(a_service(f"environment:\n  A: '{value}'"), {"A": variable})
-    assert "a variable's value makes up a ${instance...} of its own" in problem
+    assert "a variable's value makes up a ${...} of its own, and values are never replaced again" in problem
+    assert "OTHER" not in problem
+
+
+@pytest.mark.parametrize("variable", ["${secrets.OTHER}", "${instance.id}", "${caches.c.host}"])
+def test_nor_can_it_in_a_command_or_in_an_address_that_the_daemon_fills_in(variable: str) -> None:
+    metric = "custom_metrics: {q: {url: 'http://a.test/${env.A}', field: x}}"
+    rest = "alarms: [{when: unhealthy_targets, above: 0, webhook: 'http://a.test/${env.A}'}]\n"
+    rest += "caches: {c: {url: 'redis://${env.A}'}}\n"
+    problems = problems_of(a_service(metric, program="command: 'x ${env.A}'") + rest, {"A": variable})
+    assert [problem.split(": ")[1] for problem in problems if "makes up a ${...}" in problem] == [
+        "services.web.command", "services.web.custom_metrics.q.url", "alarms.0.webhook", "caches.c.url",
+    ]  # fmt: skip
+
+
+def test_where_nothing_is_put_in_later_such_a_value_is_only_text() -> None:
+    service = web_of(a_service("before_traffic: 'x ${env.A}'"), {"A": "${secrets.OTHER}"})
+    assert service.before_traffic == ("x", "${secrets.OTHER}")
 
 
 def test_what_came_from_a_variable_is_never_shown() -> None:

@@ -18,7 +18,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairlead.core.model import Action, Conditions, Forward, Listener, Redirect, Stack, Targets
+from fairlead.core.interpolation import references
+from fairlead.core.model import Action, Command, Conditions, Forward, Listener, Redirect, Stack, Targets
+from fairlead.core.resources.model import ATTRIBUTES_OF, SECRET_ATTRIBUTES, SECTIONS, Database
 from fairlead.errors import SpecError
 from fairlead.spec import parse_text
 from fairlead.spec.document import Mapping, Node, Scalar, parse
@@ -29,7 +31,12 @@ from tests.spec.test_whole_applications import EACH, WHOLE
 
 MOST_SECONDS = 1.0
 LONGEST_LINE = 4 * LONGEST
-ENV = {"A": "8080", "EVIL": '\x1b[31m${instance.id}\n%[src] "{}', "EMPTY": ""}
+ENV = {
+    "SMUGGLE": "${secrets.STOLEN}${databases.store.url}",
+    "A": "8080",
+    "EVIL": '\x1b[31m${instance.id}\n%[src] "{}',
+    "EMPTY": "",
+}
 
 DAY_TWO = (
     EACH
@@ -66,6 +73,33 @@ services:
       depth: {url: "http://127.0.0.1:9000/metrics", series: 'depth{queue="a"}'}
 """
 
+WITH_DATA = """\
+name: shop
+services:
+  web:
+    app: "app:app"
+    secrets: [KEY]
+    environment:
+      DATABASE_URL: ${databases.store.url}
+      SESSIONS: ${caches.sessions.host}:${caches.sessions.port}
+      PHOTOS: ${buckets.photos.endpoint} ${buckets.photos.region}
+      TOKEN: Bearer ${secrets.TOKEN}
+  mail:
+    command: mail --host ${databases.store.host} --name ${databases.store.name}
+    port: none
+    custom_metrics: {queue: {url: "http://127.0.0.1:9000/?key=${secrets.KEY}", field: length}}
+caches:
+  sessions: {engine: redis, memory: 64MB, persist: true}
+databases:
+  store: {engine: postgres, name: shop, user: web_user, version: 16}
+  old: {url: "mysql+pymysql://web:${secrets.PASSWORD}@db.internal/shop"}
+buckets:
+  photos: {}
+  backups: {url: "s3://backups?region=eu-central-1&endpoint=https://s3.example.com"}
+alarms:
+  - {when: unhealthy_targets, above: 0, webhook: "https://hooks.example.com/${secrets.HOOK}"}
+"""
+
 WORDS = [
     "a\nb", "a\r\nb", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\x00b", "\u202eevil", "\u2028", "\ufeff", "é", "\U0001f600",
     'a"b', "a'b", "a`b`", "%[src]", "%[env(PATH)]", "%{+Q}o", "{}", "{value}", "{0}", "{reason}", "{{x}}", "%s", "%n", "$(id)", "`id`", "; rm -rf /",
@@ -74,7 +108,9 @@ WORDS = [
     "${instance.id}", "${secrets.X}", "${caches.c.url}", "${${env.A}}", "$PORT", "services", "web", "ID", "__class__", "model_fields", "self",
     "[key]", "tuple", "function-before", "A" * 300, "a" * 5000, "9" * 5000, "0x" + "f" * 50, "1e400", "-0", ".nan", "1_000", "12:30:45", "@daily",
     "#{host}", "#{path}", "#{", "http-request", "/a #{path}", "\\*", "a\\", "*" * 9, "AWSALB", "X: y", "a&b=c", "=", "255.255.255.255/32",
-    "10.0.0.0/8", "10.0.0.7:9000", "[::1]:80", "localhost:8080", "a:1", "GRPC", "app_cookie", "HTTPS", "local", "acme", "Europe/Berlin\n", "http://a\r\nHost: b", "/a b", "/%zz", "a.b:80", "30s", "90%", "256MB", "0s", "99999999999d",
+    "10.0.0.0/8", "10.0.0.7:9000", "[::1]:80", "localhost:8080", "a:1", "GRPC", "app_cookie", "HTTPS", "local", "acme", "Europe/Berlin\n", "http://a\r\nHost: b",
+    "redis://c", "redis://:p@${secrets.X}", "mysql+x://h/d", "postgres://u:p/q@h", "s3://b", "s3://b?endpoint=${env.EVIL}", "postgres",
+    "${databases.store.url}", "${databases.old.password}", "${buckets.photos.host}", "${caches.sessions.region}", "${env.SMUGGLE}", "/a b", "/%zz", "a.b:80", "30s", "90%", "256MB", "0s", "99999999999d",
 ]  # fmt: skip
 RAW = [
     "&a x", "*a", "!!python/object:os.system x", "!!int '3'", "<<", "? x", "|\n   x", ">-\n   x", "[", "{", "]", "}", "[[[[[[]]]]]]",
@@ -101,7 +137,7 @@ def base(text: str) -> Tree:
     return tree_of(root)
 
 
-BASES = [base(DAY_TWO), base(WHOLE), base(SCALED), base(REFERENCE.read_text(encoding="utf-8"))]
+BASES = [base(DAY_TWO), base(WHOLE), base(SCALED), base(WITH_DATA), base(REFERENCE.read_text(encoding="utf-8"))]
 
 
 def written(tree: Tree, indent: int = 0) -> str:
@@ -155,7 +191,7 @@ scalars = st.one_of(
 @st.composite
 def mutated(draw: st.DrawFn) -> Tree:
     """A valid file's tree with one to four changes."""
-    tree = draw(st.sampled_from([*BASES[:3], *BASES]))
+    tree = draw(st.sampled_from([*BASES[:-1], *BASES]))
     for _ in range(draw(st.integers(1, 4))):
         spots = paths(tree)[1:]
         if not spots:
@@ -269,6 +305,28 @@ def assert_harmless(stack: Stack) -> None:
         ]
         assert not [text for text in texts if "\0" in text or "\x1b" in text]
     assert all(key.isprintable() for key in stack.unenforced)
+    assert_harmless_data(stack)
+
+
+def assert_harmless_data(stack: Stack) -> None:
+    """Names that every server takes, no secret in a command, and nothing that only a variable brought in."""
+    known = {one.id: SECTIONS[one.kind] for one in stack.resources}
+    assert len(known) == len(stack.resources)
+    assert not known.keys() & {service.name for service in stack.services}
+    for one in stack.resources:
+        assert re.fullmatch(r"[a-z][a-z0-9-]{0,31}", one.id)
+        assert one.url is None or re.fullmatch(r"[\x21-\x7e]{1,2048}", one.url)
+        if isinstance(one, Database) and one.url is None:
+            assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", one.name)
+            assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", one.user)
+    for service in stack.services:
+        argv = service.program.argv if isinstance(service.program, Command) else ()
+        for text in (*argv, *service.environment.values()):
+            for kind, name, *attribute in references(text):
+                assert kind == "secrets" or (known[name] == kind and attribute[0] in ATTRIBUTES_OF[kind])
+                assert text not in argv or (kind != "secrets" and attribute[0] not in SECRET_ATTRIBUTES)
+    assert "STOLEN" not in stack.secret_names
+    assert all(set(service.secrets) <= set(stack.secret_names) for service in stack.services)
 
 
 def assert_harmless_conditions(when: Conditions) -> None:
@@ -346,11 +404,11 @@ def test_names_from_outside_are_refused_at_their_place(tree: Tree, service: str,
 
 
 def test_the_files_that_are_changed_are_valid_and_reach_every_stage() -> None:
-    for valid in BASES[:3]:
+    for valid in BASES[:-1]:
         stack = judged(written(valid).lstrip("\n"))
         assert isinstance(stack, Stack), stack
         assert_harmless(stack)
-    error = judged(written(BASES[3]).lstrip("\n"))
+    error = judged(written(BASES[-1]).lstrip("\n"))
     assert isinstance(error, SpecError)
     assert all("not supported by this version" in problem for problem in error.problems)
 

@@ -246,7 +246,8 @@ def test_the_page_has_every_key_with_its_meaning_form_default_and_answer() -> No
     assert found["services.ID.target_group.stickiness"][3] == "see its keys or `none`"
     assert found["services.ID.scaling.min"][3] == "yes"
     assert found["services.ID.scaling"][3] == found["services.ID.custom_metrics"][3] == "see its keys"
-    assert found["services.ID.secrets"][3] == found["caches"][3] == "refused"
+    assert found["services.ID.user_data"][3] == found["aws"][3] == "refused"
+    assert found["caches"][3] == found["databases"][3] == found["buckets"][3] == "see its keys"
 
 
 def test_the_answers_are_those_of_the_tables() -> None:

@@ -13,9 +13,8 @@ from tests.spec.builders import document_of, every_key
 REFERENCE = Path(__file__).parents[2] / "docs/reference/fairlead.yaml"
 
 REFUSED = """
-services.web.environment.CACHE_URL services.web.environment.DATABASE_URL services.web.secrets
 services.web.deploy.rollback_on.error_rate services.web.deploy.rollback_on.latency_p95
-services.docs.port services.docs.dockerfile services.docs.user_data caches databases buckets aws
+services.docs.port services.docs.dockerfile services.docs.user_data aws
 """
 
 UNENFORCED = """

@@ -464,4 +464,4 @@ def test_a_metric_s_command_may_hold_variables_but_nothing_of_one_instance() -> 
     (problem,) = said(a_service(metric.replace("env.A", "instance.id")))
     assert problem.startswith("custom_metrics.q.command.1: ${instance.id} can stand only in a service's `command` and")
     (problem,) = said(a_service(metric.replace("env.A", "secrets.A")))
-    assert problem.startswith("custom_metrics.q.command.1: ${secrets.A} is not supported by this version")
+    assert problem.startswith("custom_metrics.q.command.1: ${secrets.A} cannot stand in a command, where every user")

@@ -56,6 +56,18 @@ ALARM = "alarms: [{when: healthy_targets, below: 1, command: x, %s: 5s}]"
         (a_service("deploy: {max_surge: 50%}"), "max_healthy"),
         (a_service("deploy: {keep_release: 5}"), "keep_releases"),
         (a_service() + "network: {zone: 2}", "zones"),
+        (a_service("secret: [A]"), "secrets"),
+        *((a_service() + f"{wrong}: {{a: {{engine: redis}}}}", right) for wrong, right in [
+            ("cache", "caches"), ("redis", "caches"), ("database", "databases"), ("db", "databases"), ("bucket", "buckets"),
+        ]),
+        *((a_service() + f"caches: {{c: {{engine: redis, {wrong}: x}}}}", right) for wrong, right in [
+            ("maxmemory", "memory"), ("max_memory", "memory"), ("policy", "eviction"), ("persistence", "persist"),
+        ]),
+        *((a_service() + f"databases: {{d: {{engine: mysql, {wrong}: x}}}}", right) for wrong, right in [
+            ("dbname", "name"), ("database", "name"), ("username", "user"), ("owner", "user"), ("versoin", "version"),
+        ]),
+        (a_service() + "databases: {d: {dsn: 'mysql://h/d', engine: mysql}}", "url"),
+        (a_service() + "caches: {c: {type: redis}}", "engine"),
     ],
 )  # fmt: skip
 def test_a_key_that_is_nearly_right(text: str, meant: str) -> None:

@@ -52,10 +52,6 @@ listeners:
     ("text", "said"),
     [
         (
-            a_service("secrets: [KEY]"),
-            "5:5: services.web.secrets: `secrets` is not supported by this version; pass the variable with `environ",
-        ),
-        (
             a_service() + "engine: swarm",
             "5:1: engine: `engine` is not supported by this version; remove it, or write `engine: l",
         ),
@@ -101,11 +97,6 @@ listeners:
             "4:14: services.web.command: `command: none` is not supported by this version; write the program to run",
         ),
         (a_service() + "aws: {}", "5:1: aws: `aws` is not supported by this version; remove it: this version runs"),
-        (
-            a_service("environment:\n  K: ${secrets.KEY}"),
-            "6:10: services.web.environment.K: ${secrets.KEY} is not supported by this version; "
-            "use ${env.NAME}, from the environment or .env",
-        ),
     ],
 )
 def test_what_is_not_built_is_refused_with_the_next_best_thing(text: str, said: str) -> None:
@@ -190,9 +181,9 @@ def test_the_message_tells_a_wrong_file_from_one_that_this_version_cannot_do() -
     assert error_of("a: *").what == "fairlead.yaml is not YAML that fairlead can read"
     assert error_of("a: b").what == "fairlead.yaml has 3 problems"
     assert error_of(a_service("threads: 0")).what == "fairlead.yaml has a problem"
-    unsupported = error_of(a_service("secrets: [KEY]"))
+    unsupported = error_of(a_service("port: 3000"))
     assert unsupported.what == f"fairlead.yaml is valid, but fairlead {__version__} cannot do all that it says"
-    assert error_of(a_service("secrets: [KEY]\nthreads: 0")).what == "fairlead.yaml has 2 problems"
+    assert error_of(a_service("port: 3000\nthreads: 0")).what == "fairlead.yaml has 2 problems"
 
 
 def test_a_refusal_says_nothing_of_a_value_that_is_wrong_anyhow() -> None:

@@ -379,7 +379,7 @@ def test_a_load_balancer_is_told_what_is_wrong_with_it(lines: str, said: str) ->
         ("databases: {d: {engine: oracle}}", "5:25: databases.d.engine: must be postgres or mysql, not"),
         (
             "buckets: {b: {size: 1GB}}",
-            "5:15: buckets.b.size: is not a key that fairlead knows here; nothing can be set here",
+            "5:15: buckets.b.size: is not a key that fairlead knows here; there is only url",
         ),
         ("buckets: {b: }", "5:11: buckets.b: has no value; write one, or remove the key"),
         ("network: {cidr: 10.0.0.0/8}", "5:17: network.cidr: must be an IPv4 network from /16 to /28, as in a VPC"),

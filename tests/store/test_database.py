@@ -238,14 +238,14 @@ class TestFile:
         database = sqlite3.connect(path)
         database.execute("PRAGMA user_version = 99")
         database.close()
-        with pytest.raises(HomeTooNew, match="schema 99, this version knows up to 3"):
+        with pytest.raises(HomeTooNew, match="schema 99, this version knows up to 4"):
             Store.open(path)
 
     def test_a_migration_that_fails_leaves_the_schema_it_found(
         self, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Store.open(path).close()
-        broken = {3: "", 4: "CREATE TABLE half (x TEXT); CREATE TABLE half (x TEXT);"}
+        broken = {4: "", 5: "CREATE TABLE half (x TEXT); CREATE TABLE half (x TEXT);"}
         with monkeypatch.context() as patch:
             patch.setattr(connection, "_migrations", lambda: broken)
             with pytest.raises(StoreError, match="cannot be opened"):
@@ -254,7 +254,7 @@ class TestFile:
         again.save_stack(a_stack_record())
         again.close()
         database = sqlite3.connect(path)
-        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+        assert database.execute("PRAGMA user_version").fetchone() == (4,)
         assert database.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchone() == (0,)
         database.close()
 

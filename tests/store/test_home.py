@@ -45,8 +45,9 @@ def mode(path: str) -> int:
 
 
 def accounts() -> dict[str, Account]:
-    """Three system users; their numbers belong to nobody here, which is enough for owners and modes."""
-    return {name: Account(f"fairlead-{name}", 64000 + n, 64000 + n) for n, name in enumerate(("lb", "app", "build"))}
+    """The system users; their numbers belong to nobody here, which is enough for owners and modes."""
+    names = ("lb", "app", "build", "data")
+    return {name: Account(f"fairlead-{name}", 64000 + n, 64000 + n) for n, name in enumerate(names)}
 
 
 def reopened(layout: Layout, **users: Account) -> Home:
@@ -59,7 +60,7 @@ def test_a_plain_users_home_is_that_users_alone(layout: Layout) -> None:
     made = [layout.home, *(entry.path for entry in os.scandir(layout.home)), *(e.path for e in os.scandir(layout.run))]
     assert {path.removeprefix(f"{layout.home}") for path in made} == {
         "", "/cache", "/daemon.lock", "/envs", "/logs", "/programs", "/python", "/run", "/run/daemon", "/run/haproxy",
-        "/run/i", "/stacks",
+        "/run/i", "/run/r", "/stacks",
     }  # fmt: skip
     assert {path: mode(path) for path in made if os.path.isdir(path) and mode(path) != 0o700} == {}
     assert mode(layout.lock) == 0o600
@@ -74,6 +75,7 @@ def test_a_root_daemons_home_lets_instances_pass_and_builds_write(layout: Layout
         "": (0o711, 0),
         "run": (0o711, 0),
         "run/i": (0o711, 0),
+        "run/r": (0o711, 0),
         "run/daemon": (0o700, 0),
         "run/haproxy": (0o700, 0),
         "logs": (0o700, 0),

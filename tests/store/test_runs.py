@@ -76,6 +76,19 @@ class TestRuns:
         assert [run.number for run in found if run] == [11, 10, 9]
         assert store.last_run("shop", "before_traffic", "nightly") is None
 
+    def test_where_data_are_deleted_what_prepared_them_is_needed_again(self, store: Store) -> None:
+        prepared = ended(1, id="web.before-1", kind="before_traffic", name="web")
+        for run in (prepared, replace(prepared, stack="bank"), ended(1)):
+            store.save_run(run)
+        at_work = replace(prepared, id="web.before-2", number=2, ended_at="", outcome=None)
+        store.save_run(at_work)
+        store.remove_resource("shop", "store")
+        assert store.last_run("shop", "before_traffic", "web") == at_work
+        assert store.run("shop", "web.before-1") is None
+        assert store.last_run("bank", "before_traffic", "web") is not None
+        assert store.last_run("shop", "job", "nightly") is not None
+        assert store.next_run_number("shop", "before_traffic", "web") == 3
+
     def test_of_each_job_the_last_stay_and_one_that_runs_always(self, store: Store) -> None:
         store.save_run(a_run(1))
         store.save_run(ended(1, id="other.job-1", name="other"))

@@ -65,13 +65,13 @@ def test_what_useradd_is_asked_for_is_a_user_that_cannot_log_in(tmp_path: Path) 
 
 
 @pytest.mark.live
-def test_root_gets_three_users_of_its_own_and_they_are_made_once() -> None:
+def test_root_gets_users_of_its_own_and_they_are_made_once() -> None:
     need(os.geteuid() == 0, "only root can make users")
     need(shutil.which("useradd", path=SYSTEM_PATH), "useradd is not installed")
     before = {entry.pw_name for entry in pwd.getpwall()}
     first, second = ensure_users(), ensure_users()
-    assert set(first.made) == {"fairlead-lb", "fairlead-app", "fairlead-build"} - before
+    assert set(first.made) == {"fairlead-lb", "fairlead-app", "fairlead-build", "fairlead-data"} - before
     assert second.made == ()
-    assert len({first.lb.uid, first.app.uid, first.build.uid, 0}) == 4
-    assert len({first.lb.gid, first.app.gid, first.build.gid, 0}) == 4
-    assert (first.lb, first.app, first.build) == (second.lb, second.app, second.build)
+    assert len({first.lb.uid, first.app.uid, first.build.uid, first.data.uid, 0}) == 5
+    assert len({first.lb.gid, first.app.gid, first.build.gid, first.data.gid, 0}) == 5
+    assert (first.lb, first.app, first.build, first.data) == (second.lb, second.app, second.build, second.data)

@@ -16,6 +16,7 @@ from fairlead.core.observed import Instance
 from fairlead.core.performance import failing, told, troubles
 from fairlead.core.phrases import ago, sentence, several, span
 from fairlead.core.plan import Launch, Remove
+from fairlead.core.resources.words import needed_in_vain
 from fairlead.core.scene import Scene, by_number
 
 MOST_CLAUSES = 3
@@ -40,7 +41,7 @@ def answer(scene: Scene) -> str:
     head = f"{name} has {healthy} of {desired} healthy"
     if healthy > desired:
         head = f"{name} has {healthy} healthy, {healthy - desired} more than the {desired} desired"
-    clauses = _moving(scene) + _troubles(scene)
+    clauses = _moving(scene) + _needs(scene) + _troubles(scene)
     if not clauses and healthy >= desired:
         clauses = _recent(scene)
     if not clauses and healthy < desired:
@@ -94,6 +95,11 @@ def _moving(scene: Scene) -> list[str]:
     if old:
         return [f"deployment {number} replaces every instance, {done} of {scene.service.desired} done"]
     return []
+
+
+def _needs(scene: Scene) -> list[str]:
+    """The resources that it refers to and that are not there."""
+    return [f"it needs {why}" for why in needed_in_vain(scene.service, scene.wanted, scene.observed)]
 
 
 def _troubles(scene: Scene) -> list[str]:

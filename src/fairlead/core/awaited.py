@@ -15,6 +15,7 @@ from fairlead.core.health import explain
 from fairlead.core.model import Service
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.phrases import listed, several, span
+from fairlead.core.resources.words import needed_in_vain
 from fairlead.core.suspension import LAUNCH, REPLACE_UNHEALTHY, TERMINATE
 
 
@@ -28,7 +29,7 @@ def awaited(
     if wanted.wanted == "up" and service.name in wanted.desired.releases:
         found += _suspended(wanted, service, mine)
         found += _protection(service, mine)
-        found += _other_services(wanted, observed, now, service)
+        found += _others(wanted, observed, now, service)
         found += _preparation(wanted, observed, now, service)
         found += _back_off(wanted, observed, now, service, mine)
     for instance in mine:
@@ -37,9 +38,14 @@ def awaited(
     return tuple(found)
 
 
-def _other_services(wanted: StackRecord, observed: Observed, now: float, service: Service) -> list[str]:
-    names = reconcile.waiting(wanted, observed, now).get(service.name, ())
-    return [f"{listed(names)}, which must be healthy before {service.name} is started (after)"] if names else []
+def _others(wanted: StackRecord, observed: Observed, now: float, service: Service) -> list[str]:
+    needed = needed_in_vain(service, wanted, observed)
+    waits = reconcile.waiting(wanted, observed, now).get(service.name, ())
+    names = waits[len(needed) :] if waits else ()
+    found = [f"{resource}; {service.name} is started when it answers" for resource in needed if waits]
+    if names:
+        found.append(f"{listed(names)}, which must be healthy before {service.name} is started (after)")
+    return found
 
 
 def _preparation(wanted: StackRecord, observed: Observed, now: float, service: Service) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from fairlead.core.interpolation import references
 from fairlead.core.model import Release, Service, Stack
 from fairlead.core.scaling.group import Group, kept, present
 
@@ -26,9 +27,11 @@ class Revision:
             self.stack,
             services=tuple(_without_values(one) for one in self.stack.services),
             alarms=tuple(replace(one, webhook=one.webhook and "") for one in self.stack.alarms),
+            resources=tuple(replace(one, url=one.url and "") for one in self.stack.resources),
         )
         releases = {
-            name: replace(one, environment=dict.fromkeys(one.environment, "")) for name, one in self.releases.items()
+            name: replace(one, environment=_named(one.environment), external=dict.fromkeys(one.external, ""))
+            for name, one in self.releases.items()
         }
         return replace(self, stack=stack, releases=releases)
 
@@ -37,9 +40,17 @@ def _without_values(service: Service) -> Service:
     """Variables and metrics of the user's own by their names alone."""
     return replace(
         service,
-        environment=dict.fromkeys(service.environment, ""),
+        environment=_named(service.environment),
+        external=dict.fromkeys(service.external, ""),
         custom_metrics=tuple(replace(one, argv=one.argv and (), url=one.url and "") for one in service.custom_metrics),
     )
+
+
+def _named(variables: Mapping[str, str]) -> dict[str, str]:
+    """The same names, and of each value only what it refers to, which says what the service waits for."""
+    return {
+        name: "".join(f"${{{'.'.join(parts)}}}" for parts in references(value)) for name, value in variables.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +138,8 @@ class StackRecord:
         return process in self.suspended.get(service, ())
 
     def without_secrets(self) -> StackRecord:
-        """The same for a diary: variables by their names alone, no webhook, and not where custom metrics come from. No
-        decision reads any of it."""
+        """The same for a diary: variables by their names and what they refer to, no webhook, no `url`, and not where
+        custom metrics come from. No decision reads any of it."""
         return replace(
             self,
             desired=self.desired.without_secrets(),

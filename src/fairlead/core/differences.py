@@ -13,6 +13,8 @@ from typing import Any
 
 from fairlead.core.desired import Revision
 from fairlead.core.model import Listener, Release, Service, Stack, Targets
+from fairlead.core.phrases import size
+from fairlead.core.resources.model import Resource
 from fairlead.core.scaling.policies import Scaling
 
 
@@ -32,14 +34,16 @@ class Change:
 
     what: str
     service: str = ""
-    """Whose it is; "" for the stack's own."""
+    """Whose it is: a service's, or a resource's; "" for the stack's own."""
     why: str = ""
 
     def __str__(self) -> str:
         return f"{self.service}: {self.what}" if self.service else self.what
 
 
-_IN_THE_RELEASE = {"name", "program", "source", "python", "environment", "build", "before_traffic", "serves"}
+_IN_THE_RELEASE = {
+    "name", "program", "source", "python", "environment", "secrets", "external", "build", "before_traffic", "serves",
+}  # fmt: skip
 """Fields of a service that show as a new release; differences of the others are named one by one."""
 
 _TOLD_APART = {"desired", "minimum", "maximum", "scaling", "custom_metrics"}
@@ -52,7 +56,8 @@ def differences(
     """What differs. before: None when nothing is up. reasons: for each service with a new release, why it is new."""
     if before is None:
         new = f"stack {after.stack.name} is new"
-        return (Change(what=new), *(Change(what=_new(one), service=one.name) for one in after.stack.services))
+        services = (Change(what=_new(one), service=one.name) for one in after.stack.services)
+        return (Change(what=new), *services, *(_new_resource(one) for one in after.stack.resources))
     changes: list[Change] = []
     old = {service.name: service for service in before.stack.services}
     for service in after.stack.services:
@@ -63,6 +68,7 @@ def differences(
         changes += _settings(old[service.name], service)
     kept = {service.name for service in after.stack.services}
     changes += [Change(what="is gone", service=name) for name in old if name not in kept]
+    changes += _resources(before.stack, after.stack)
     changes += _of_the_stack(before.stack, after.stack)
     return tuple(changes)
 
@@ -70,6 +76,39 @@ def differences(
 def _new(service: Service) -> str:
     noun = "instance" if service.runs else "target"
     return f"is new, {service.desired} {noun}{'s' if service.desired != 1 else ''}"
+
+
+def _resources(before: Stack, after: Stack) -> Iterator[Change]:
+    old = {one.id: one for one in before.resources}
+    for one in after.resources:
+        if one.id not in old:
+            yield _new_resource(one)
+        elif old[one.id] != one:
+            for what in _of_a_resource(old[one.id], one):
+                yield Change(what=what, service=one.id)
+    kept = {one.id for one in after.resources}
+    for one in before.resources:
+        if one.id not in kept:
+            yield Change(what="is gone; its data stay" if one.url is None else "is not used any more", service=one.id)
+
+
+def _new_resource(resource: Resource) -> Change:
+    exists = ", which exists already" if resource.url is not None else ""
+    return Change(what=f"is new, {resource.engine}{exists}", service=resource.id)
+
+
+def _of_a_resource(before: Resource, after: Resource) -> Iterator[str]:
+    """A `url` may hold a password, so it is not shown."""
+    if before.kind != after.kind:
+        yield f"{before.kind} -> {after.kind}"
+    elif (before.url is None) != (after.url is None):
+        yield "runs here now" if after.url is None else "one that exists already is used now; its data here stay"
+    else:
+        if before.url != after.url:
+            yield "its url changed"
+        for field in fields(before):
+            if field.name != "url":
+                yield from _field(field.name, getattr(before, field.name), getattr(after, field.name))
 
 
 def _program(
@@ -159,6 +198,10 @@ def _shown(value: Any, name: str = "") -> str:
         return f"{value:g}"
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if name.endswith("memory") and isinstance(value, int):
+        return size(value)
     if is_dataclass(value):
         said = ((field.name, getattr(value, field.name)) for field in fields(value))
         return ", ".join(f"{name} {_shown(item, name)}" for name, item in said if item is not None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.processes import Outcome
 
+LAST_BOOT = "ended with the machine's last boot"
+
 
 def is_gone(instance: Instance) -> bool:
     """Its process has ended, or it should have one and the engine knows of none."""
@@ -28,7 +30,7 @@ def of_another_boot(instance: Instance, observed: Observed) -> bool:
 def how_it_ended(instance: Instance, observed: Observed) -> str:
     """How an instance that is gone ended, in words."""
     if of_another_boot(instance, observed):
-        return "ended with the machine's last boot"
+        return LAST_BOOT
     return str(outcome_of(instance))
 
 

@@ -1,8 +1,9 @@
 """The grammar of `${...}`, and the one replacement that happens at launch.
 
-`${env.NAME}` and its kin are replaced once, by `spec`, when the file is read; `${instance.*}` is kept in commands and
-environments until an instance is launched, when engines call `interpolate_instance`. The command line uses `env_names`
-to send the daemon only those variables of its environment that the file mentions.
+`${env.NAME}` is replaced once, by `spec`, when the file is read. `${instance.*}`, `${secrets.NAME}` and the addresses
+of resources (`${databases.ID.url}`) are kept in commands and environments until a program is launched: so no secret is
+stored with what is wanted. Then `interpolate_launch` puts them in. The command line uses `env_names` to send the daemon
+only those variables of its environment that the file mentions.
 
 Law: a value that was put in is never looked at again, so that no variable can bring in another.
 """
@@ -10,6 +11,9 @@ Law: a value that was put in is never looked at again, so that no variable can b
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from fairlead.errors import NotFound
 
 VARIABLE = re.compile(r"\$\{([^{}]*)(\}?)")
 """One `${...}`: what stands inside, and its closing brace, or "" when it has none (or holds a brace)."""
@@ -20,19 +24,65 @@ ENVIRONMENT = re.compile(r"env\.([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 INSTANCE = re.compile(r"\$\{instance\.(port|socket|id|zone)\}")
 """What an instance's own launch replaces."""
 
-_MENTIONED = re.compile(r"\$\{env\.([A-Za-z_][A-Za-z0-9_]*)")
+REFERENCE = re.compile(r"(secrets)\.([A-Za-z_][A-Za-z0-9_]*)|(caches|databases|buckets)\.([a-z][a-z0-9-]*)\.([a-z]+)")
+"""The inside of a `${...}` that names a secret, or an attribute of a resource, for `fullmatch`."""
+
+SECRET = re.compile(r"\$\{secrets\.[A-Za-z_][A-Za-z0-9_]*\}")
+"""A whole reference to a secret, as it stands in a text."""
+
+_MENTIONED = re.compile(r"\$\{(?:env|secrets)\.([A-Za-z_][A-Za-z0-9_]*)")
+
+# What stands between [ and ] behind `secrets:`, or the items with a dash below it.
+_LISTS = re.compile(r"""\bsecrets["']?\s*:\s*(?:\[([^\]]*)|((?:-\s+[^\n]*\s*)+))""")
+_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def env_names(text: str) -> tuple[str, ...]:
-    """The names that `text` mentions as `${env.NAME`, each once, in the order of their first mention."""
-    return tuple(dict.fromkeys(_MENTIONED.findall(text)))
+    """The names that `text` mentions as `${env.NAME` or `${secrets.NAME`, and those that a `secrets:` lists, each
+    once. A scan that knows no YAML: it may find a name too many, but none of a file as people write it too few."""
+    lists = (flow or block for flow, block in _LISTS.findall(_COMMENT.sub("", text)))
+    items = (item.strip().removeprefix("-").strip(" \t\"'") for one in lists for item in re.split(r"[,\n]", one))
+    return tuple(dict.fromkeys([*_MENTIONED.findall(text), *filter(_NAME.fullmatch, items)]))
 
 
-def interpolate_instance(text: str, *, port: int | None, socket: str | None, id: str, zone: str) -> str:
-    """`text` with every `${instance.*}` replaced, in one pass.
+def references(text: str) -> tuple[tuple[str, ...], ...]:
+    """What `text` refers to: `("secrets", "NAME")`, `("databases", "ID", "url")`, in the order of mention."""
+    found = (REFERENCE.fullmatch(match[1]) for match in VARIABLE.finditer(text) if match[2])
+    return tuple(tuple(group for group in one.groups() if group is not None) for one in found if one)
+
+
+def interpolate_launch(
+    text: str, *, port: int | None, socket: str | None, id: str, zone: str, values: Mapping[str, str]
+) -> str:
+    """`text` with every `${instance.*}` and every reference replaced, in one pass.
 
     port, socket: where the instance listens; the one it does not listen on is None and reads as "" (`spec` refuses a
-    file that would show that). id: `web-1`. zone: `a`.
+    file that would show that). id: `web-1`. zone: `a`. values: `secrets.NAME`, `databases.ID.url` -> what it stands
+    for. NotFound when a reference has no value.
     """
-    values = {"port": "" if port is None else str(port), "socket": socket or "", "id": id, "zone": zone}
-    return INSTANCE.sub(lambda match: values[match[1]], text)
+    own = {
+        "instance.port": "" if port is None else str(port),
+        "instance.socket": socket or "",
+        "instance.id": id,
+        "instance.zone": zone,
+    }
+
+    def one(match: re.Match[str]) -> str:
+        inside = match[1] if match[2] else ""
+        if inside in own:
+            return own[inside]
+        if not REFERENCE.fullmatch(inside):
+            return match[0]
+        if inside not in values:
+            raise _without_value(inside)
+        return values[inside]
+
+    return VARIABLE.sub(one, text)
+
+
+def _without_value(inside: str) -> NotFound:
+    if inside.startswith("secrets."):
+        name = inside.removeprefix("secrets.")
+        return NotFound(f"the secret {name} is not set", "it was removed meanwhile", f"fairlead secret set {name}")
+    return NotFound(f"${{{inside}}} has no value", "the resource is not there", "fairlead up")

@@ -15,6 +15,9 @@ SOCKET_LIMIT = 107
 LONGEST_NAME = 30
 """Bytes of an instance's folder below `run/i`: `STACK.ID`, or its beginning and a hash when that is longer."""
 
+LONGEST_DATA_NAME = LONGEST_NAME - len("/.s.PGSQL.65535") + len("/http.sock")
+"""The same below `run/r`: PostgreSQL names its socket itself, and longer."""
+
 LONGEST_SOCKET = len("/i/") + LONGEST_NAME + len("/http.sock")
 """Bytes of the longest socket path below the run folder."""
 
@@ -108,6 +111,25 @@ class Layout:
         if len(name) > LONGEST_NAME:
             name = f"{name[: LONGEST_NAME - 11]}-{_digest(name)}"
         return f"{self.run}/i/{name}"
+
+    @property
+    def vault_key(self) -> str:
+        """What secrets are encrypted with; 0600."""
+        return f"{self.home}/secret.key"
+
+    def resources(self, stack: str) -> str:
+        return f"{self.home}/stacks/{stack}/resources"
+
+    def resource(self, stack: str, id: str) -> str:
+        """A resource's folder: `data`, `log`, and `launches/N`, which its launcher writes to. It outlives `down`."""
+        return f"{self.home}/stacks/{stack}/resources/{id}"
+
+    def resource_run(self, stack: str, id: str) -> str:
+        """A resource's own short-lived folder, for the socket by which the daemon asks it."""
+        name = f"{stack}.{id}"
+        if len(name) > LONGEST_DATA_NAME:
+            name = f"{name[: LONGEST_DATA_NAME - 11]}-{_digest(name)}"
+        return f"{self.run}/r/{name}"
 
     def instance_socket(self, stack: str, instance: str) -> str:
         return f"{self.instance_run(stack, instance)}/http.sock"

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fairlead.core.interpolation import references
+from fairlead.core.resources.model import Resource
 from fairlead.core.scaling.group import Sizes
 from fairlead.core.scaling.policies import CustomMetric, Scaling
 
@@ -115,6 +117,12 @@ class Service:
     after: tuple[str, ...] = ()
     """Services that must be healthy before this one is started."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """May hold `${instance.*}`, `${secrets.NAME}` and `${databases.ID.url}` and its like: put in at each launch."""
+    secrets: Mapping[str, int] = field(default_factory=dict)
+    """The secrets it refers to, each with the number of its value in the vault (`control.references`): another value is
+    another release. From the file they come with 0."""
+    external: Mapping[str, str] = field(default_factory=dict)
+    """The resources it refers to that exist already, each with its `url`: another url is another release."""
     minimum: int = 1
     desired: int = 1
     maximum: int = 1
@@ -356,6 +364,7 @@ class Stack:
     attributes: LoadBalancerAttributes = LoadBalancerAttributes()
     jobs: tuple[Job, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    resources: tuple[Resource, ...] = ()
     zones: tuple[str, ...] = ("a",)
     """Labels that placement and termination keep balanced."""
     unenforced: tuple[str, ...] = ()
@@ -376,6 +385,14 @@ class Stack:
         """Certificates and private keys of its listeners, absolute."""
         given = [one for listener in self.listeners for one in listener.certificates or () if not isinstance(one, str)]
         return tuple(path for one in given for path in (one.file, one.key))
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Every secret that it refers to, each once: of services, custom metrics, alarms and the `url` of resources."""
+        urls = [one.url for service in self.services for one in service.custom_metrics]
+        urls += [*(alarm.webhook for alarm in self.alarms), *(one.url for one in self.resources)]
+        named = (parts[1] for url in urls for parts in references(url or "") if parts[0] == "secrets")
+        return tuple(dict.fromkeys((*(name for one in self.services for name in one.secrets), *named)))
 
     def has(self, name: str) -> bool:
         """Whether it declares a service of that name."""
@@ -408,7 +425,10 @@ class Release:
     address: Literal["unix", "tcp", "none"]
     """What its instances listen on; `none`: they serve no requests."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """The user's variables, complete but for `${instance.*}`."""
+    """The user's variables, complete but for what a launch puts in (`core.interpolation`)."""
+    secrets: Mapping[str, int] = field(default_factory=dict)
+    external: Mapping[str, str] = field(default_factory=dict)
+    """As the service's."""
     interface: Literal["asgi", "wsgi", "rsgi"] | None = None
     before_traffic: tuple[str, ...] | None = None
     """As the service's; part of what makes a release."""

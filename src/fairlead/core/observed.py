@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairlead.core.processes import Outcome, Process
+from fairlead.core.resources.records import ResourceSeen
 from fairlead.core.runs import Due, Run
 from fairlead.core.traffic import MissingListener, Routing, TargetReport
 
@@ -145,3 +146,5 @@ class Observed:
     """Jobs whose time has come and that were not started for it yet."""
     missing: tuple[MissingListener, ...] = ()
     """Listeners of this stack that the balancer cannot have for now."""
+    resources: tuple[ResourceSeen, ...] = ()
+    """Those that have a record: also such as left the file and keep their data."""

@@ -31,6 +31,16 @@ def several(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def size(count: int) -> str:
+    """Bytes as one writes them in the file: `64MB`, `512MiB`; `1500000001B` where no unit fits."""
+    for power, unit in ((4, "T"), (3, "G"), (2, "M")):
+        if count >= 1024**power and count % 1024**power == 0:
+            return f"{count // 1024**power}{unit}iB"
+        if count >= 1000**power and count % 1000**power == 0:
+            return f"{count // 1000**power}{unit}B"
+    return f"{count}B"
+
+
 def listed(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(words) < 2:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fairlead.core.processes import Outcome
+from fairlead.core.resources.model import Resource
 from fairlead.core.runs import Kind
 from fairlead.core.traffic import Routing
 
@@ -233,6 +234,47 @@ class EndRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartResource:
+    """Record the launch, make its data folder if there is none, start its server."""
+
+    resource: Resource
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkAvailable:
+    """It answers: record since when."""
+
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopResource:
+    """Tell it to end, once; its data stay."""
+
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillResource:
+    """SIGKILL to its whole group."""
+
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndResource:
+    """Its process is gone: clear what is left, record how it ended. failed: it counts for the back-off."""
+
+    resource: str
+    failed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resize:
     """Desired capacity becomes another one: a policy, a schedule or a bound asks for it (`core.scaling.decide`)."""
 
@@ -251,11 +293,12 @@ class Succeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUp:
-    """The deployment failed: go back to the previous revision. `instance` shows why best."""
+    """The deployment failed: go back to the previous revision. `instance`, or `resource`, shows why best."""
 
     service: str
     instance: str
     reason: str
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +334,11 @@ Action = (
     | StopRun
     | KillRun
     | EndRun
+    | StartResource
+    | MarkAvailable
+    | StopResource
+    | KillResource
+    | EndResource
     | Resize
     | Succeed
     | GiveUp

@@ -34,6 +34,7 @@ from fairlead.core.plan import (
     Sever,
     Start,
 )
+from fairlead.core.resources import decide as resources
 from fairlead.core.routing import openings_of, routing_of
 
 DELAYS_OF_A_FORGOTTEN_SERVICE = (30.0, 30.0)
@@ -42,9 +43,10 @@ DELAYS_OF_A_FORGOTTEN_SERVICE = (30.0, 30.0)
 # Order of a plan: what stops harm first (mark down), then capacity (those that are ready before those that have to be
 # launched), then what removes.
 _ORDER = (
-    "Resize", "Configure", "MarkDown", "Admit", "Restore", "EndStranger", "Start", "Launch", "Enlist", "Register",
-    "Warm", "EndRun", "LaunchRun", "SkipJob", "StartRun", "StopRun", "KillRun", "Condemn", "Pool", "Retire", "Drain",
-    "Sever", "Deregister", "Stop", "Kill", "End", "Succeed", "GiveUp", "Remove",
+    "Resize", "EndResource", "StartResource", "MarkAvailable", "Configure", "MarkDown", "Admit", "Restore",
+    "EndStranger", "Start", "Launch", "Enlist", "Register", "Warm", "EndRun", "LaunchRun", "SkipJob", "StartRun",
+    "StopRun", "KillRun", "Condemn", "Pool", "Retire", "Drain", "Sever", "Deregister", "Stop", "Kill", "End",
+    "StopResource", "KillResource", "Succeed", "GiveUp", "Remove",
 )  # fmt: skip
 
 
@@ -58,6 +60,9 @@ def decide(wanted: StackRecord, observed: Observed, now: float) -> Plan:
     ]
     ran, wakes = running.decide(wanted, observed, now)
     actions += ran
+    kept, when = resources.decide(wanted, observed, now)
+    actions += kept
+    wakes += when
 
     serving = {instance.record.service for instance in observed.instances if instance.record.serves}
     openings = openings_of((instance.record for instance in observed.instances), observed.boot, now)
@@ -65,7 +70,8 @@ def decide(wanted: StackRecord, observed: Observed, now: float) -> Plan:
     if routing != observed.routing:
         why = "the stack is down and empty" if routing is None else "listeners, rules or target groups differ"
         actions.append(Configure(routing=routing, reason=why))
-    if routing is None and not observed.instances and not observed.strangers and not runs.live(observed.runs):
+    empty = not observed.instances and not observed.strangers and not runs.live(observed.runs)
+    if routing is None and empty and resources.is_over(observed):
         return Plan(actions=(*actions, Remove(reason="nothing of it runs any more")))
 
     for instance in observed.instances:
@@ -93,7 +99,7 @@ def decide(wanted: StackRecord, observed: Observed, now: float) -> Plan:
 
 
 def waiting(wanted: StackRecord, observed: Observed, now: float) -> dict[str, tuple[str, ...]]:
-    """For each service that waits to be started the services it waits for."""
+    """For each service that waits to be started the resources and services it waits for."""
     return services.waiting(wanted, observed, now)
 
 

@@ -10,6 +10,7 @@ it; it is ended here.
 from __future__ import annotations
 
 from fairlead.core.desired import Revision, StackRecord
+from fairlead.core.fates import LAST_BOOT
 from fairlead.core.model import Job
 from fairlead.core.observed import Observed
 from fairlead.core.phrases import span
@@ -23,7 +24,6 @@ MISSED_AFTER = 60.0
 STOP_TIMEOUT_OF_A_FORGOTTEN_SERVICE = 30.0
 """stop_timeout of a run whose service no revision holds any more: the default."""
 
-LAST_BOOT = "ended with the machine's last boot"
 NEVER_STARTED = "it was recorded, and never started"
 
 

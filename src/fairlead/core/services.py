@@ -19,6 +19,7 @@ from fairlead.core.fates import failed_to_start, how_it_ended, is_gone, of_anoth
 from fairlead.core.model import Release, Service
 from fairlead.core.observed import Instance, Observed, StartHistory
 from fairlead.core.plan import Action, Admit, GiveUp, Pool, Retire, StartRun, Succeed
+from fairlead.core.resources import decide as resources
 from fairlead.core.suspension import AZ_REBALANCE, LAUNCH, REPLACE_UNHEALTHY, TERMINATE
 
 ByService = Mapping[str, Sequence[Instance]]
@@ -63,7 +64,9 @@ def decide(
         give_up = rollout.verdict(scene.service, scene.release.number, scene.census, history) if deploying else None
         if give_up:
             return [give_up], []
-        waits = waits_for(scene, scenes)
+        waits = _waits_for(scene, scenes, wanted, observed, now)
+        if waits and deploying and (give_up := _without_hope(wanted, scene.service, observed, now)):
+            return [give_up], []
         preparing = None if waits or not deploying else _prepare(wanted, scene, observed)
         if isinstance(preparing, GiveUp):
             return [preparing], []
@@ -94,22 +97,37 @@ def decide(
     return actions, wakes
 
 
-def waits_for(scene: _Scene, scenes: Mapping[str, _Scene]) -> tuple[str, ...]:
-    """The services that must be healthy before this one is started (`after`), and are not. Only a start waits: a lost
-    instance is replaced whatever the others do."""
+def _waits_for(
+    scene: _Scene, scenes: Mapping[str, _Scene], wanted: StackRecord, observed: Observed, now: float
+) -> tuple[str, ...]:
+    """The resources that it needs and the services that must be healthy before this one is started (`after`), and are
+    not. Only a start waits: a lost instance is replaced whatever the others do."""
     if scene.has_begun:
         return ()
     # One that fairlead does not run is not waited for: it would never start it.
-    return tuple(name for name in scene.service.after if name in scenes and not scenes[name].is_ready)
+    services = (name for name in scene.service.after if name in scenes and not scenes[name].is_ready)
+    lacking = resources.lacking(scene.service, wanted, observed)
+    if wanted.under_way is None:
+        # With nothing to go back to, what can do without it shall run.
+        lacking = tuple(id for id in lacking if not resources.hopeless(id, observed, now))
+    return (*lacking, *services)
+
+
+def _without_hope(wanted: StackRecord, service: Service, observed: Observed, now: float) -> GiveUp | None:
+    """The end of a deployment that would wait for a resource in vain."""
+    for id in resources.lacking(service, wanted, observed):
+        if why := resources.hopeless(id, observed, now):
+            return GiveUp(service=service.name, instance="", resource=id, reason=f"{service.name} needs {id}: {why}")
+    return None
 
 
 def waiting(wanted: StackRecord, observed: Observed, now: float) -> dict[str, tuple[str, ...]]:
-    """For each service that waits to be started the services it waits for."""
+    """For each service that waits to be started the resources and services it waits for."""
     by_service: dict[str, list[Instance]] = defaultdict(list)
     for instance in observed.instances:
         by_service[instance.record.service].append(instance)
     scenes = _scenes(wanted, observed, by_service, now)
-    found = {name: waits_for(scene, scenes) for name, scene in scenes.items()}
+    found = {name: _waits_for(scene, scenes, wanted, observed, now) for name, scene in scenes.items()}
     return {name: names for name, names in found.items() if names}
 
 

@@ -250,6 +250,8 @@ class ReleaseBuilder:
             argv=argv,
             address=_address(service),
             environment=dict(service.environment),
+            secrets=dict(service.secrets),
+            external=dict(service.external),
             interface=interface,
             before_traffic=service.before_traffic,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -327,6 +329,7 @@ class ReleaseBuilder:
                 user=self._app_user,
                 place=order.place("app"),
                 ignored=ignored,
+                resources=order.stack.resources,
             )
         except BuildError:
             raise

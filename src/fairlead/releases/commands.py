@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from fairlead.aiokit import strays
 from fairlead.aiokit.programs import Finished, run
-from fairlead.core.interpolation import interpolate_instance
+from fairlead.core.interpolation import interpolate_launch, references
 from fairlead.core.model import Service
 from fairlead.core.printable import printable
 from fairlead.errors import BuildError, FairleadError
@@ -72,12 +72,15 @@ def variables_of(
     service: Service, env: Mapping[str, str], user: User | None, *, path: str, cache: str, own: Mapping[str, str]
 ) -> dict[str, str]:
     """The whole environment of a service's build. env: ours, for its settings of the network. path: for PATH, unless
-    the service has its own. cache: a folder that outlives the build, of downloads only. own: HOME and fairlead's names.
+    the service has its own. Variables that refer to secrets or resources are not there: a build may run before any of
+    these is, and keeps what it sees. cache: a folder that outlives the build, of downloads only. own: HOME and
+    fairlead's names.
     """
     settings = {name: value for name, value in env.items() if name.startswith(TOOLS)}
     filled = {
-        name: interpolate_instance(value, port=None, socket=None, id=f"{service.name}-build", zone="")
+        name: interpolate_launch(value, port=None, socket=None, id=f"{service.name}-build", zone="", values={})
         for name, value in service.environment.items()
+        if not references(value)
     }
     ours = {
         "PATH": path,

@@ -78,6 +78,7 @@ def reasons(
         *_program(service, release),
         *_commands(service, release, told),
         *_variables(service.environment, release.environment),
+        *_behind_them(service, release),
     )
     return found or (f"release {release.number} was made by another version of fairlead",)
 
@@ -140,6 +141,16 @@ def _variables(now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[st
             yield f"environment.{name} is gone"
         elif now[name] != before[name]:
             yield f"environment.{name} differs"
+
+
+def _behind_them(service: Service, release: Release) -> Iterator[str]:
+    """What variables refer to and do not show."""
+    for name in sorted(service.secrets.keys() & release.secrets.keys()):
+        if service.secrets[name] != release.secrets[name]:
+            yield f"the secret {name} has another value"
+    for id in sorted(service.external.keys() | release.external.keys()):
+        if service.external.get(id) != release.external.get(id):
+            yield f"the url of {id} differs"
 
 
 def _build_hash(service: Service) -> str | None:

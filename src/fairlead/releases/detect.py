@@ -2,7 +2,7 @@
 
 In: an environment, the copied source, the service. Out: `asgi`, `wsgi` or `rsgi`, or a BuildError at the place of
 `app:`. The app is imported there, with its side effects, as the user that will run it and with the variables that it
-will have (where `${instance.*}` stands, a stand-in), so an import that fails fails now and not at every launch.
+will have (for what only a launch knows, stand-ins), so an import that fails fails now and not at every launch.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ from typing import Literal, cast
 
 from fairlead.aiokit.atomic import write_atomically
 from fairlead.aiokit.programs import Finished, run
+from fairlead.core.interpolation import interpolate_launch, references
 from fairlead.core.model import App, Service
+from fairlead.core.resources.model import Resource
 from fairlead.errors import BuildError
 from fairlead.releases.access import User
 from fairlead.releases.folders import make_folders
+from fairlead.releases.stand_ins import stand_ins
 
 Interface = Literal["asgi", "wsgi", "rsgi"]
 
 PATIENCE = 20.0
 """Seconds for the app to be imported, at least; an instance has its grace period for it, so that is given here too."""
+
+CORRECT_IT = "correct the app, then run `fairlead up` again"
 
 SHOWN_LINES = 15
 """Of what the app wrote while it was imported, at the end of an error."""
@@ -53,11 +58,19 @@ async def detect(
     user: User | None,
     place: str,
     ignored: tuple[str, ...],
+    resources: tuple[Resource, ...],
 ) -> Interface:
-    """The interface of the service's app. environment: the instance's variables; `${instance.*}` is filled in here."""
+    """The interface of the service's app. environment: the instance's variables; what a launch puts into them is
+    filled in here. resources: those of the stack."""
     assert isinstance(service.program, App)
     target = service.program.target
-    filled = {name: _stand_in(value, service.name) for name, value in environment.items()}
+    values = stand_ins(environment.values(), resources)
+    # As some instance would see them, without naming one that exists.
+    example, socket = f"{service.name}-0", "/nonexistent/http.sock"
+    filled = {
+        name: interpolate_launch(value, port=0, socket=socket, id=example, zone="a", values=values)
+        for name, value in environment.items()
+    }
     argv = [python, runner, target, "--detect"]
     patience = max(PATIENCE, service.health_check.grace_period)
     finished = await run(argv, cwd=source, env=filled, timeout=patience, user=user)
@@ -76,7 +89,10 @@ async def detect(
         raise BuildError(f"cannot serve {target}", answer["error"], mend, place=place)
     why = answer.get("exception") or f"importing it ended the program with status {finished.status}"
     detail = _tail(finished, source)
-    raise BuildError(f"cannot import {target}", why, _mend(why, detail, ignored), place=place, detail=detail)
+    mend = _mend(why, detail, ignored)
+    if mend == CORRECT_IT and any(references(value) for value in service.environment.values()):
+        mend = "use databases and secrets when the app starts, not when it is imported: that is tried without them"
+    raise BuildError(f"cannot import {target}", why, mend, place=place, detail=detail)
 
 
 def _answer(finished: Finished) -> dict[str, str]:
@@ -116,11 +132,4 @@ def _mend(why: str, detail: str, ignored: tuple[str, ...]) -> str:
         return f"the folder {missing[1]} is left out by .gitignore: take it out of there, or install it as a dependency"
     if missing:
         return f"add the package that holds `{missing[1]}` to requirements.txt, or to pyproject.toml and uv.lock"
-    return "correct the app, then run `fairlead up` again"
-
-
-def _stand_in(value: str, service: str) -> str:
-    """`value` as some instance would see it, without naming one that exists."""
-    for name, text in (("id", f"{service}-0"), ("port", "0"), ("socket", "/nonexistent/http.sock"), ("zone", "a")):
-        value = value.replace(f"${{instance.{name}}}", text)
-    return value
+    return CORRECT_IT

@@ -104,6 +104,10 @@ def _unless_default(service: Service) -> dict[str, object]:
         said["before_traffic"] = list(service.before_traffic)
     if not service.serves:
         said["serves"] = False
+    if service.secrets:
+        said["secrets"] = dict(service.secrets)
+    if service.external:
+        said["external"] = dict(service.external)
     return said
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import fairlead.releases.runner as runner
 from fairlead.aiokit.programs import Finished, run
-from fairlead.core.interpolation import interpolate_instance
+from fairlead.core.interpolation import interpolate_launch
 from fairlead.core.printable import printable
 from fairlead.errors import FairleadError
 from fairlead.scaffold import probe
@@ -127,7 +127,7 @@ async def _try_command(
     if any("${instance.socket}" in word for word in words):
         return Tried({}, "a command on a socket is not tried")
     port = _free_port()
-    argv = [interpolate_instance(word, port=port, socket=None, id="web-0", zone="a") for word in words]
+    argv = [interpolate_launch(word, port=port, socket=None, id="web-0", zone="a", values={}) for word in words]
     path = f"{folder}/.venv/bin:{folder}/node_modules/.bin:{variables.get('PATH', os.defpath)}"
     env = variables | {"PORT": str(port), "PATH": path}
     running = asyncio.ensure_future(run(argv, cwd=folder, env=env, timeout=PATIENCE, user=user))

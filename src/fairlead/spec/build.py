@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os.path
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 
 from fairlead.core import model
-from fairlead.spec.document import Mapping, dotted, walk
+from fairlead.core.interpolation import references
+from fairlead.core.resources.model import Resource
+from fairlead.spec import document
+from fairlead.spec.document import dotted, walk
+from fairlead.spec.resources import resources_of
 from fairlead.spec.schema import File
 from fairlead.spec.schema.load_balancer import Action, Listener, LoadBalancer, Redirect, Rule
 from fairlead.spec.schema.operations import Alarm
@@ -22,17 +27,20 @@ ZONES = "abcdef"
 """The letter of each zone; the schema allows no more."""
 
 
-def stack_of(file: File, root: Mapping, path: str) -> model.Stack:
+def stack_of(file: File, root: document.Mapping, path: str) -> model.Stack:
     """`file`, which came from `path` (absolute) by way of the tree `root`. `support` has refused nothing of it."""
+    resources = resources_of(file, root)
+    folder = os.path.dirname(path)
     return model.Stack(
         name=file.name,
         path=path,
         engine="local",
-        services=tuple(_service(id, service, os.path.dirname(path)) for id, service in file.services.items()),
-        listeners=_listeners(file, os.path.dirname(path)),
+        services=tuple(_service(id, service, folder, resources) for id, service in file.services.items()),
+        listeners=_listeners(file, folder),
         attributes=_attributes(file.load_balancer or LoadBalancer()),
         jobs=tuple(_job(id, job) for id, job in file.jobs.items()),
         alarms=tuple(_alarm(alarm) for alarm in file.alarms),
+        resources=resources,
         zones=_zones(file),
         unenforced=unenforced(root),
         places={dotted(where): str(node.place) for where, node in walk(root) if where},
@@ -44,7 +52,11 @@ def absolute_path(path: str, folder: str) -> str:
     return os.path.normpath(os.path.join(folder, path))
 
 
-def _service(id: str, service: Service, folder: str) -> model.Service:
+def _service(id: str, service: Service, folder: str, resources: tuple[Resource, ...]) -> model.Service:
+    environment = {**service.environment, **{name: f"${{secrets.{name}}}" for name in service.secrets}}
+    named = [parts for text in (*(service.command or ()), *environment.values()) for parts in references(text)]
+    used = {parts[1] for parts in named if parts[0] != "secrets"}
+    external = {one.id: one.url for one in resources if one.url is not None and one.id in used}
     size = len(service.targets) if service.targets else service.instances or 1
     group = service.scaling
     return model.Service(
@@ -56,7 +68,9 @@ def _service(id: str, service: Service, folder: str) -> model.Service:
         build=service.build,
         before_traffic=service.before_traffic,
         after=service.after,
-        environment=dict(service.environment),
+        environment=environment,
+        secrets=dict.fromkeys(_secrets(named, external), 0),
+        external=external,
         minimum=group.min if group else size,
         desired=group.initial if group else size,
         maximum=group.max if group else size,
@@ -73,6 +87,12 @@ def _service(id: str, service: Service, folder: str) -> model.Service:
         scaling=group.wanted() if group else None,
         custom_metrics=tuple(metric.wanted(name) for name, metric in service.custom_metrics.items()),
     )
+
+
+def _secrets(named: Iterable[tuple[str, ...]], external: Mapping[str, str]) -> list[str]:
+    """The names of those that a service refers to, itself or by the `url` of a resource."""
+    behind = [parts for url in external.values() for parts in references(url)]
+    return [parts[1] for parts in (*named, *behind) if parts[0] == "secrets"]
 
 
 def _program(service: Service) -> model.App | model.Command | model.Targets:

@@ -1,10 +1,11 @@
 """Between parse and validate: `${...}` in any scalar is replaced by what it stands for.
 
-`${env.NAME}` comes from the command line's environment, else from `.env`, else from its default. `${instance.*}` is
-kept where an instance's own launch will replace it, in `command` and `environment`, and refused elsewhere. Secrets
-and the addresses of data are kept too, and noted, for later stages to judge. Everything else in `${ }` is a problem.
+`${env.NAME}` comes from the command line's environment, else from `.env`, else from its default. The others are kept
+where they will be replaced later, and refused elsewhere: `${instance.*}` in a service's `command` and `environment`;
+the addresses of caches, databases and buckets there too, but for those that hold a password, which no command may;
+secrets in `environment` and in the addresses that only the daemon reads. Everything else in `${ }` is a problem.
 
-Law: what was put in is never looked at again. A variable whose value would read as `${instance...}` at launch is
+Law: what was put in is never looked at again. A variable whose value would read as one of those that are kept is
 refused.
 """
 
@@ -14,25 +15,26 @@ import re
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass, field
 
-from fairlead.core.interpolation import ENVIRONMENT, INSTANCE, VARIABLE
+from fairlead.core.interpolation import ENVIRONMENT, INSTANCE, REFERENCE, VARIABLE
+from fairlead.core.resources.model import ATTRIBUTES, ATTRIBUTES_OF, SECRET_ATTRIBUTES, SECTIONS
+from fairlead.core.secrets import check_name
+from fairlead.errors import UsageError
 from fairlead.spec.document import Entry, Mapping, Node, Path, Scalar, Sequence, dotted
 from fairlead.spec.problems import Problem, listed, nearest, printable
 
-KINDS = ("env", "instance", "secrets", "caches", "databases", "buckets")
-ATTRIBUTES = ("url", "host", "port", "user", "password", "name", "endpoint", "region")
-
-_DATA = re.compile(r"(caches|databases|buckets)\.([a-z][a-z0-9-]*)\.([a-z]+)")
-_SECRET = re.compile(r"secrets\.([A-Za-z_][A-Za-z0-9_]*)")
+KINDS = ("env", "instance", "secrets", *ATTRIBUTES_OF)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A `${...}` that names something else of the stack: `kind` is `secrets`, `caches`, ...; `id` its name there."""
+    """A `${...}` that is kept and names something else of the stack: `kind` is `secrets`, `caches`, ...; `id` its name
+    there; `attribute` what is asked of it, "" for a secret."""
 
     path: Path
     node: Scalar
     kind: str
     id: str
+    attribute: str
     text: str
 
 
@@ -56,8 +58,20 @@ def interpolate(root: Mapping, env: Variables[str, str], dotenv: Variables[str, 
 
 
 def may_name_instances(path: Path) -> bool:
-    """Whether `${instance.*}` may stand at `path`: in a service's command or environment."""
+    """Whether `${instance.*}` and addresses may stand at `path`: in a service's command or environment."""
     return len(path) > 2 and path[0] == "services" and path[2] in ("command", "environment")
+
+
+def may_hold_secrets(path: Path) -> bool:
+    """Whether `${secrets.NAME}` may stand at `path`."""
+    match path:
+        case (
+            ("services", _, "environment", *_) | ("services", _, "custom_metrics", _, "url") | ("alarms", _, "webhook")
+        ):
+            return True
+        case (section, _, "url"):
+            return section in ATTRIBUTES_OF
+    return False
 
 
 def _replace(node: Node, path: Path, variables: Variables[str, str], done: Interpolated) -> Node:
@@ -78,14 +92,14 @@ class _Replacement:
 
     def __init__(self, node: Scalar, path: Path, variables: Variables[str, str], done: Interpolated) -> None:
         self.node, self.path, self.variables, self.done = node, path, variables, done
-        self.kept = 0
+        self.kept: list[str] = []
 
     def result(self) -> Scalar:
         text = VARIABLE.sub(self._one, self.node.text)
-        smuggled = len(INSTANCE.findall(text)) > self.kept and may_name_instances(self.path)
-        if smuggled and self.path not in self.done.unknown:
-            reason = "a variable's value makes up a ${instance...} of its own, and values are never replaced again"
-            self._problem(reason, "write ${instance...} in the file, not in the variable")
+        is_filled = may_name_instances(self.path) or may_hold_secrets(self.path)
+        if is_filled and self.path not in self.done.unknown and _filled_later(text) != self.kept:
+            reason = "a variable's value makes up a ${...} of its own, and values are never replaced again"
+            self._problem(reason, "write ${...} in the file, not in the variable")
         # Inside { } YAML wants quotes round `${`, so they cannot mean text where one variable is the whole value.
         whole = VARIABLE.fullmatch(self.node.text)
         plain = self.node.plain or bool(whole and ENVIRONMENT.fullmatch(whole[1]))
@@ -101,10 +115,12 @@ class _Replacement:
             return self._environment(variable[1], variable[2])
         elif INSTANCE.fullmatch(match[0]):
             self._instance(match[0])
-        elif data := _DATA.fullmatch(inside):
-            self._data(match[0], *data.groups())
-        elif secret := _SECRET.fullmatch(inside):
-            self._refer("secrets", secret[1], match[0])
+        elif found := REFERENCE.fullmatch(inside):
+            _, name, section, id, attribute = found.groups()
+            if name is not None:
+                self._secret(match[0], name)
+            else:
+                self._address(match[0], section, id, attribute)
         else:
             self._unknown(printable(match[0][:60]), kind, inside)
         return match[0]
@@ -121,20 +137,61 @@ class _Replacement:
 
     def _instance(self, text: str) -> None:
         if may_name_instances(self.path):
-            self.kept += 1
+            self.kept.append(text)
         else:
             advice = "every instance has its own; here one value must hold for all"
             self._problem(f"{text} can stand only in a service's `command` and `environment`", advice)
 
-    def _data(self, text: str, kind: str, id: str, attribute: str) -> None:
-        if attribute in ATTRIBUTES:
-            self._refer(kind, id, text)
+    def _secret(self, text: str, name: str) -> None:
+        shown, path = text[:80], self.path
+        if may_hold_secrets(path):
+            try:
+                check_name(name)
+            except UsageError as problem:
+                self._problem(f"{shown} names no secret: {problem.why}", "choose another name")
+            else:
+                self._refer("secrets", name, "", text)
+        elif path[:1] == ("services",) and path[2:3] == ("secrets",):
+            self._problem(f"{shown} is no name of a secret", f"write {name[:40]}")
+        elif path[0] == "alarms" and path[2:3] == ("command",):
+            reason = f"{shown} cannot stand in a command, where every user of this machine could read it"
+            self._problem(reason, "an alarm's `webhook` may hold it")
+        elif _is_command(path):
+            reason = f"{shown} cannot stand in a command, where every user of this machine could read it"
+            self._problem(
+                reason, f"write `secrets: [{name[:40]}]` in the service: its programs find it in that variable"
+            )
         else:
-            self._problem(f"{text[:60]} asks for `{attribute[:40]}`", f"there are {listed(ATTRIBUTES, 'and')}")
+            reason = (
+                f"{shown} can stand only in a service's `environment`, in the `webhook` of an alarm, and in the `url` "
+                "of a custom metric, a cache, a database or a bucket"
+            )
+            self._problem(reason, f"for a value that is no secret write ${{env.{name[:40]}}}")
 
-    def _refer(self, kind: str, id: str, text: str) -> None:
-        self.done.references.append(Reference(self.path, self.node, kind, id, text[:80]))
-        self.done.unknown.add(self.path)
+    def _address(self, text: str, section: str, id: str, attribute: str) -> None:
+        shown, known = text[:80], ATTRIBUTES_OF[section]
+        if attribute not in known:
+            kind = next(kind for kind, name in SECTIONS.items() if name == section)
+            whose = f", which a {kind} does not have" if attribute in ATTRIBUTES else ""
+            self._problem(f"{shown} asks for `{attribute[:40]}`{whose}", f"there are {listed(known, 'and')}")
+        elif not may_name_instances(self.path):
+            reason = f"{shown} can stand only in a service's `command` and `environment`"
+            if _is_command(self.path) and self.path[0] != "alarms":
+                builds = self.path[2:3] == ("build",)
+                runs = "put it into the service's `environment`: this runs in it too"
+                advice = "a build runs before it is there" if builds else runs
+            else:
+                advice = "write the address itself"
+            self._problem(reason, advice)
+        elif attribute in SECRET_ATTRIBUTES and self.path[2] == "command":
+            reason = f"{shown} holds a password, which every user of this machine could read in a command"
+            self._problem(reason, "put it into `environment`, where the program reads it")
+        else:
+            self._refer(section, id, attribute, text)
+
+    def _refer(self, kind: str, id: str, attribute: str, text: str) -> None:
+        self.kept.append(text)
+        self.done.references.append(Reference(self.path, self.node, kind, id, attribute, text[:80]))
 
     def _unknown(self, text: str, kind: str, inside: str) -> None:
         if inside.upper() in ("PORT", "SOCKET") and may_name_instances(self.path):
@@ -152,3 +209,19 @@ class _Replacement:
     def _problem(self, reason: str, suggestion: str) -> None:
         self.done.problems.append(Problem(self.node.place, dotted(self.path), reason, suggestion))
         self.done.unknown.add(self.path)
+
+
+def _filled_later(text: str) -> list[str]:
+    """Every `${...}` of `text` that a launch would replace."""
+    found = (match for match in VARIABLE.finditer(text) if match[2])
+    return [match[0] for match in found if INSTANCE.fullmatch(match[0]) or REFERENCE.fullmatch(match[1])]
+
+
+def _is_command(path: Path) -> bool:
+    """Whether what stands at `path` becomes a word of a program."""
+    match path:
+        case ("services", _, "command" | "build" | "before_traffic", *_):
+            return True
+        case ("services", _, "custom_metrics", _, "command", *_) | ("jobs" | "alarms", _, "command", *_):
+            return True
+    return False

@@ -17,7 +17,10 @@ completes and checks a file that begins with `# yaml-language-server: $schema=fa
 - `ID` stands for a name of yours, or for the place in a list.
 - Durations: `500ms`, `30s`, `5m`, `1h`, `7d`. Sizes: `256MB`, `1GB` (powers of 1000; `MiB`, `GiB` of 1024).
   Percentages: `90%`.
-- `${env.NAME}` and its kin may stand in any value.
+- `${env.NAME}` may stand in any value. `${instance.port}` and its kin, and addresses such as `${databases.ID.host}`,
+  may stand in a service's `command` and `environment`; of addresses, `url` and `password` only in `environment`.
+  `${secrets.NAME}` may stand in `environment`, in the `webhook` of an alarm, and in the `url` of a custom metric, a
+  cache, a database or a bucket.
 - The last column says what this version does on engine `local`. **yes**: it is done. **refused**: a file that has the
   key is refused, with a sentence that says what to do. **only** some values: a file with another one is refused. **not
   enforced**: it is taken, and named at every `up`, in `status` and in `plan`.

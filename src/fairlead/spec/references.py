@@ -1,4 +1,5 @@
-"""What one part of the file says of another: a listener's service, a job's service, the order of starts, ids.
+"""What one part of the file says of another: a listener's service, a job's service, the order of starts, ids. What is
+said of caches, databases and buckets is in `resources`.
 
 Works on the tree and not on the validated file, so that a wrong value elsewhere hides nothing. It passes over what
 is not shaped as it should be: `validate` has a problem for that already. Each rule is a generator of problems.
@@ -36,7 +37,6 @@ def reference_problems(document: Interpolated) -> Iterator[Problem]:
     yield from _jobs(root)
     yield from _custom_metrics(root)
     yield from _security_groups(root)
-    yield from _data(document)
     yield from _instance_addresses(document)
 
 
@@ -252,8 +252,14 @@ def _after(root: Mapping) -> Iterator[Problem]:
         after = find(entry.value, "after")
         waits[id] = [item.text for item in items(after) if isinstance(item, Scalar)]
         for index, item in enumerate(items(after)):
-            if isinstance(item, Scalar) and item.text not in services:
-                yield _missing_service(root, item, ("services", id, "after", index), item.text)
+            path: Path = ("services", id, "after", index)
+            if not isinstance(item, Scalar) or item.text in services:
+                continue
+            if section := next((kind for kind in KINDS[1:] if item.text in entries(find(root, kind))), ""):
+                reason = f"{section}.{item.text} is no service, and is started before those that refer to it anyhow"
+                yield Problem(item.place, dotted(path), reason, "remove it")
+            else:
+                yield _missing_service(root, item, path, item.text)
     for circle in _circles(waits):
         after = find(services[circle[0]].value, "after")
         place = after.place if after else root.place
@@ -317,18 +323,6 @@ def _security_groups(root: Mapping) -> Iterator[Problem]:
             if isinstance(peer, Scalar) and "/" not in peer.text and peer.text not in known:
                 key = dotted((*path, index, "from"))
                 yield Problem(peer.place, key, f"there is nothing named {shown(peer.text)}", advice)
-
-
-def _data(document: Interpolated) -> Iterator[Problem]:
-    for reference in document.references:
-        if reference.kind == "secrets":
-            continue
-        known = entries(find(document.root, reference.kind))
-        if reference.id not in known:
-            close = nearest(reference.id, known)
-            advice = f"did you mean {close}?" if close else f"add it to `{reference.kind}`"
-            reason = f"{reference.text}: there is no {reference.kind}.{reference.id}"
-            yield Problem(reference.node.place, dotted(reference.path), reason, advice)
 
 
 def _instance_addresses(document: Interpolated) -> Iterator[Problem]:

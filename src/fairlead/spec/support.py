@@ -57,6 +57,7 @@ SUPPORTED = frozenset(
         "services.ID.build",
         "services.ID.before_traffic",
         "services.ID.environment",
+        "services.ID.secrets",
         "services.ID.max_memory",
         "services.ID.max_lifetime",
         "services.ID.instances",
@@ -109,6 +110,9 @@ SUPPORTED = frozenset(
         "load_balancer.listeners.ID.certificates.ID.key",
         *(f"load_balancer.listeners.ID.rules.ID.when.{name}" for name in _CONDITIONS),
         *(f"load_balancer.listeners.ID.{where}.{name}" for where in ("rules.ID", "default") for name in _ACTION),
+        *(f"caches.ID.{name}" for name in ("engine", "url", "memory", "eviction", "persist")),
+        *(f"databases.ID.{name}" for name in ("engine", "url", "name", "user", "version")),
+        "buckets.ID.url",
         "network.zones",
         "alarms.ID.when",
         "alarms.ID.above",
@@ -143,24 +147,13 @@ UNENFORCED = frozenset(
 
 NEXT_STEPS = {
     "engine": "remove it, or write `engine: local`: instances are processes on this machine",
-    "services.ID.secrets": "pass the variable with `environment: {NAME: ${env.NAME}}`",
     "services.ID.image": "engine local runs processes: write `app` or `command`",
     "services.ID.dockerfile": "engine local runs processes: write `app` or `command`",
     "services.ID.port": "remove it: engine local gives each instance a port of its own, in $PORT and ${instance.port}",
     "services.ID.user_data": "remove it: it belongs to the engines vpc and aws",
-    "caches": "start it yourself, and pass its address in `environment`",
-    "databases": "start it yourself, and pass its address in `environment`",
-    "buckets": "use a store that exists, and pass its address in `environment`",
     "aws": "remove it: this version runs the file on this machine only",
 }
 """What to do about a refused key. The others: remove it."""
-
-REFERENCES = {
-    "secrets": "use ${env.NAME}, from the environment or .env",
-    "caches": "write the address, or pass it as ${env.NAME}",
-    "databases": "write the address, or pass it as ${env.NAME}",
-    "buckets": "write the address, or pass it as ${env.NAME}",
-}
 
 
 def refusals(document: Interpolated) -> list[Problem]:
@@ -168,7 +161,6 @@ def refusals(document: Interpolated) -> list[Problem]:
     return [
         *_keys(document.root),
         *_values(document.root),
-        *_references(document),
         *_unreachable(document.root),
     ]
 
@@ -302,12 +294,6 @@ def _values(root: Mapping) -> Iterator[Problem]:
         if isinstance(metric, Scalar) and (metric.text in MEASURES or metric.text.startswith("custom:")):
             reason = f"alarms on {shown(metric.text)} are not supported by this version"
             yield Problem(metric.place, f"alarms.{number}.when", reason, f"write {listed(TARGET_COUNTS)}")
-
-
-def _references(document: Interpolated) -> Iterator[Problem]:
-    for reference in document.references:
-        reason = f"{reference.text} is not supported by this version"
-        yield Problem(reference.node.place, dotted(reference.path), reason, REFERENCES[reference.kind])
 
 
 def _unreachable(root: Mapping) -> Iterator[Problem]:

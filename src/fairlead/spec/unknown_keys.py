@@ -28,7 +28,15 @@ ALIASES = {
     "caches": "cache redis",
     "databases": "database db",
     "buckets": "bucket",
-    "name": "project stack",
+    "name": "project stack database db dbname db_name",
+    "engine": "type kind backend",
+    "url": "uri dsn connection connection_string",
+    "user": "username owner",
+    "version": "major_version engine_version",
+    "memory": "max_memory maxmemory memory_limit",
+    "eviction": "eviction_policy maxmemory_policy policy",
+    "persist": "persistence persistent durable appendonly",
+    "secrets": "secret secret_env env_secrets",
     "scaling": "autoscaling auto_scaling",
     "min": "minimum min_size min_capacity min_instances min_replicas least",
     "max": "maximum max_size max_capacity max_instances max_replicas most",
@@ -120,6 +128,8 @@ def suggestion_for(key: str, part: type[Part]) -> str:
         return f"it belongs to `{elsewhere}`" if "." in elsewhere else "it stands at the top of the file"
     if not known:
         return "nothing can be set here: write {}"
+    if len(known) == 1:
+        return f"there is only {listed(known)}"
     return f"there are {listed(known, 'and')}" if len(known) <= 8 else "the annotated reference file lists every key"
 
 

@@ -1,7 +1,8 @@
 """Stage two, validate: is the tree a fairlead file?
 
 In comes the tree with its variables replaced, out come the validated `File` and every problem, each at the place of
-the value that causes it. Pydantic judges each part by itself (`schema`), `references` what one part says of another.
+the value that causes it. Pydantic judges each part by itself (`schema`), `references` and `resources` what one part
+says of another.
 
 Pydantic looks at a part's rules between keys only when its keys are right, so a file with wrong keys is judged a
 second time without them: a wrong path must not hide a timeout that is longer than its interval.
@@ -20,6 +21,7 @@ from fairlead.spec.document import Entry, Mapping, Node, Path, Scalar, Sequence,
 from fairlead.spec.interpolate import Interpolated
 from fairlead.spec.problems import SHOWN, Place, Problem, cut, listed, nearest, printable, shown
 from fairlead.spec.references import reference_problems
+from fairlead.spec.resources import resource_problems
 from fairlead.spec.schema import File
 from fairlead.spec.schema.base import Conflict, part_at
 from fairlead.spec.unknown_keys import meant_key, suggestion_for
@@ -36,7 +38,7 @@ def validate(document: Interpolated) -> tuple[File | None, list[Problem]]:
     """The file, or None when it has problems of its own; and all of them."""
     judge = _Judge(document)
     problems = [*judge.empty_values(), *judge.schema_problems()]
-    problems += reference_problems(document)
+    problems += [*reference_problems(document), *resource_problems(document)]
     return (None if problems else judge.file), problems
 
 

@@ -19,10 +19,12 @@ from fairlead.core.alarms import AlarmRecord, Delivery
 from fairlead.core.desired import StackRecord
 from fairlead.core.model import Release
 from fairlead.core.observed import InstanceRecord, StartHistory
+from fairlead.core.resources.records import ResourceRecord
 from fairlead.core.runs import Kind, RunRecord
 from fairlead.errors import StoreError
-from fairlead.store import alarms, instances, journal, place, records, runs
+from fairlead.store import alarms, instances, journal, place, records, resources, runs
 from fairlead.store.connection import connect, explained, transaction
+from fairlead.store.vault import Vault
 
 
 class Store:
@@ -31,6 +33,8 @@ class Store:
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self._path = path
         self._db = connection
+        self.vault = Vault(os.path.join(os.path.dirname(path), "secret.key"), self._reading, self._writing)
+        """Secrets; its key lies beside the database (`Layout.vault_key`)."""
         self.on_failure: Callable[[StoreError], object] = lambda error: None
         """Called with each error of a write, before it is raised: whoever can make room does it now."""
         self.recording = True
@@ -120,7 +124,7 @@ class Store:
 
     def remove_stack(self, name: str) -> None:
         """Forget what was wanted, and how far the schedules of its jobs were dealt with. Its releases, counters,
-        events, ended instances and runs remain."""
+        events, ended instances and runs remain, and so do its resources and secrets."""
         with self._writing(f"stack {name} could not be removed from the record") as db:
             db.execute("DELETE FROM stacks WHERE name = ?", (name,))
             runs.forget_schedule(db, name, None)
@@ -247,6 +251,28 @@ class Store:
         """Seen again, the job's schedule begins anew."""
         with self._writing(f"the schedule of {job} of {stack} could not be removed from the record") as db:
             runs.forget_schedule(db, stack, job)
+
+    # Resources
+
+    def resources(self, stack: str | None = None) -> tuple[ResourceRecord, ...]:
+        """Those whose data are there, by stack and id; None: of every stack, also of one whose row is gone."""
+        with self._reading("the resources cannot be read") as db:
+            return resources.listed(db, stack)
+
+    def resource(self, stack: str, id: str) -> ResourceRecord | None:
+        with self._reading(f"{id} of {stack} cannot be read") as db:
+            return resources.find(db, stack, id)
+
+    def save_resource(self, record: ResourceRecord) -> None:
+        """Insert it, or replace the one of that stack and id. Called before each act that the record announces."""
+        with self._writing(f"{record.id} of {record.stack} could not be recorded") as db:
+            resources.save(db, record)
+
+    def remove_resource(self, stack: str, id: str) -> None:
+        """Its data were deleted: forget it, its password in the vault, and what prepared the data."""
+        with self._writing(f"{id} of {stack} could not be removed from the record") as db:
+            resources.remove(db, stack, id)
+            runs.forget_preparations(db, stack)
 
     # Alarms
 

@@ -25,8 +25,18 @@ from fairlead.store.users import Account
 PRIVATE, PASSABLE, READABLE = 0o700, 0o711, 0o755
 
 _FOLDERS = ("ca", "cache", "envs", "logs", "lost+found", "programs", "python", "run", "stacks")
-_FILES = ("daemon.lock", "fairlead.db", "local-last-port", "reserve")
-"""What a home may hold (and `lost+found`, on a disk of its own), and whatever begins with `fairlead.db`."""
+_FILES = (
+    "daemon.lock",
+    "fairlead.db",
+    "local-last-port",
+    "reserve",
+    "resources-last-port",
+    "secret.key",
+    "secret.key.new",
+)
+"""What a home may hold (and `lost+found`, on a disk of its own), and whatever begins with the name of a database."""
+
+_DATABASES = ("fairlead.db", "metrics.db")
 
 LOCK_PACE = 0.02
 """Seconds between two looks at a lock that another daemon is about to let go of."""
@@ -40,6 +50,7 @@ class Home:
     lb: Account | None
     app: Account | None
     build: Account | None
+    data: Account | None
     _lock: int | None
 
     @property
@@ -68,22 +79,23 @@ def open_home(
     lb: Account | None = None,
     app: Account | None = None,
     build: Account | None = None,
+    data: Account | None = None,
     patience: float = 0.0,
 ) -> Home:
     """Make the folders of `layout`, or mend them, and take the daemon's lock.
 
-    lb, app, build: given by a root daemon; the home is then passable to others, and `build` owns the caches.
+    lb, app, build, data: given by a root daemon; the home is then passable to others, and `build` owns the caches.
     patience: seconds in which another daemon may let go of the lock, for one that takes over from it.
     HomeBusy: another daemon holds the lock; names its pid. StoreError: the home cannot be made, written or reached.
     """
-    shared = any((lb, app, build))
+    shared = any((lb, app, build, data))
     try:
         _make_parents(layout.home, shared)
         _make_home(layout.home, PASSABLE if shared else PRIVATE)
         lock = _take_lock(layout, patience)
         try:
             _make_folders(layout, shared, build)
-            for account in (lb, app, build):
+            for account in (lb, app, build, data):
                 if account:
                     _check_reach(layout, account)
         except BaseException:
@@ -91,14 +103,14 @@ def open_home(
             raise
     except OSError as error:
         raise _unusable(layout.home, error) from error
-    return Home(layout, lb, app, build, lock)
+    return Home(layout, lb, app, build, data, lock)
 
 
 def lock_home(layout: Layout) -> Home:
     """Take the lock of a home that is there, and touch nothing else in it: for work that no daemon may see half done.
     HomeBusy, StoreError."""
     try:
-        return Home(layout, None, None, None, _take_lock(layout, 0.0))
+        return Home(layout, None, None, None, None, _take_lock(layout, 0.0))
     except OSError as error:
         raise _unusable(layout.home, error) from error
 
@@ -126,7 +138,7 @@ def _make_home(home: str, mode: int) -> None:
         )
     if found.st_mode & mode == mode and not found.st_mode & 0o022:
         return
-    names = {name for name in os.listdir(home) if not name.startswith("fairlead.db")}
+    names = {name for name in os.listdir(home) if not name.startswith(_DATABASES)}
     strangers = sorted(names - {*_FOLDERS, *_FILES})
     if strangers:
         raise StoreError(
@@ -147,6 +159,7 @@ def _make_folders(layout: Layout, shared: bool, build: Account | None) -> None:
     _make(f"{layout.run}/daemon", PRIVATE)
     _make(layout.balancer_folder, PRIVATE)
     _make(f"{layout.run}/i", passable)
+    _make(f"{layout.run}/r", passable)
     _make(os.path.dirname(layout.daemon_log), PRIVATE)
     _make(layout.programs, readable)
     _make(os.path.dirname(layout.stack("any")), passable)
@@ -228,7 +241,8 @@ def _check_sticky(parent: str) -> None:
 
 
 def _check_reach(layout: Layout, account: Account) -> None:
-    """Instances run as another user: a folder above the home that lets nobody pass would make each of them fail."""
+    """Instances and databases run as other users: a folder above the home that lets nobody pass would make all of them
+    fail."""
     for start in (layout.home, layout.run):
         folder = os.path.realpath(start)
         while folder != os.path.dirname(folder):

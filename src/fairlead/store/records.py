@@ -19,17 +19,18 @@ from fairlead.core.alarms import AlarmRecord, Delivery
 from fairlead.core.desired import StackRecord
 from fairlead.core.model import Release
 from fairlead.core.observed import InstanceRecord
+from fairlead.core.resources.records import ResourceRecord
 from fairlead.core.runs import RunRecord
 from fairlead.errors import StoreError
 
-Record = TypeVar("Record", StackRecord, Release, InstanceRecord, RunRecord, AlarmRecord, Delivery)
+Record = TypeVar("Record", StackRecord, Release, InstanceRecord, RunRecord, ResourceRecord, AlarmRecord, Delivery)
 
-KINDS = (StackRecord, Release, InstanceRecord, RunRecord, AlarmRecord, Delivery)
+KINDS = (StackRecord, Release, InstanceRecord, RunRecord, ResourceRecord, AlarmRecord, Delivery)
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in KINDS}
 
 
-def text(value: StackRecord | Release | InstanceRecord | RunRecord | AlarmRecord | Delivery) -> str:
+def text(value: StackRecord | Release | InstanceRecord | RunRecord | ResourceRecord | AlarmRecord | Delivery) -> str:
     """`value` as JSON in ASCII: what is not ASCII is escaped, so that SQLite takes surrogates too."""
     return json.dumps(_plain(value), separators=(",", ":"))
 

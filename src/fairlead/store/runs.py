@@ -59,6 +59,11 @@ def last(
     return records.read(RunRecord, row[0]) if row else None
 
 
+def forget_preparations(db: sqlite3.Connection, stack: str) -> None:
+    """Data of the stack are gone, and with them what the runs of before_traffic made: they are needed again."""
+    db.execute("DELETE FROM runs WHERE stack = ? AND kind = 'before_traffic' AND ended", (stack,))
+
+
 def schedules(db: sqlite3.Connection, stack: str) -> dict[str, tuple[str, str]]:
     """Job -> (its schedule, the last time of it that was dealt with)."""
     rows = db.execute("SELECT job, schedule, handled FROM schedules WHERE stack = ?", (stack,))

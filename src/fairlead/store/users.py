@@ -1,4 +1,5 @@
-"""The three system users behind which a root daemon puts what it runs: `fairlead-lb`, `fairlead-app`, `fairlead-build`.
+"""The system users behind which a root daemon puts what it runs: `fairlead-lb`, `fairlead-app`, `fairlead-build`,
+`fairlead-data`.
 
 In: nothing but the machine's user database. Out: their numbers, and the names that had to be made, so that `up` can
 say so. The law: an account that is there is never changed; one of these names that is root's is refused. Called once by
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from fairlead.errors import StoreError
 
-LB, APP, BUILD = "fairlead-lb", "fairlead-app", "fairlead-build"
+LB, APP, BUILD, DATA = "fairlead-lb", "fairlead-app", "fairlead-build", "fairlead-data"
 
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 """Where `useradd` and `nologin` are looked for: root's PATH under sudo or cron often lacks the sbin folders."""
@@ -36,21 +37,23 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class SystemUsers:
-    """lb: HAProxy's; app: the instances'; build: uv's. made: the names that were not there before."""
+    """lb: HAProxy's; app: the instances'; build: uv's; data: the databases', whose files no app may read. made: the
+    names that were not there before."""
 
     lb: Account
     app: Account
     build: Account
+    data: Account
     made: tuple[str, ...] = ()
 
 
 def ensure_users(search: str = SYSTEM_PATH) -> SystemUsers:
-    """The three accounts, made where they are missing. Needs root. StoreError: one cannot be made, and how to do it.
+    """The accounts, made where they are missing. Needs root. StoreError: one cannot be made, and how to do it.
 
     search: the folders in which `useradd` is looked for, joined by colons.
     """
-    made = tuple(name for name in (LB, APP, BUILD) if ensure_user(name, search))
-    return SystemUsers(lb=_account(LB), app=_account(APP), build=_account(BUILD), made=made)
+    made = tuple(name for name in (LB, APP, BUILD, DATA) if ensure_user(name, search))
+    return SystemUsers(lb=_account(LB), app=_account(APP), build=_account(BUILD), data=_account(DATA), made=made)
 
 
 def ensure_user(name: str, search: str = SYSTEM_PATH) -> bool:

@@ -38,9 +38,9 @@ class File(Part):
     load_balancer: LoadBalancer | None = None
     """Where requests come in. Default: one listener on 127.0.0.1:8080 that forwards to the only service with a port."""
     caches: dict[Id, Cache] = Field(default_factory=dict)
-    """Redis."""
+    """Redis, each a server of its own."""
     databases: dict[Id, Database] = Field(default_factory=dict)
-    """PostgreSQL or MySQL."""
+    """PostgreSQL or MySQL, each a server of its own with one database and its owner."""
     buckets: dict[Id, Bucket] = Field(default_factory=dict)
     """Places for objects, as in S3."""
     network: Network | None = None

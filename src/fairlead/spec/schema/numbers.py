@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.core.phrases import size
 from fairlead.spec.problems import nearest
 from fairlead.spec.schema.kinds import Kind, fail
 
@@ -69,18 +70,13 @@ class Size(Kind):
             fail("must be a size such as 256MB, 1GB or 512MiB, not {value}")
         base = 1024 if "i" in match[2] else 1000
         prefix = match[2].removesuffix("B").removesuffix("i").upper()
-        size = round(float(match[1]) * float(base ** _POWERS.index(prefix)))
-        if not self.least <= size <= self.most:
+        count = round(float(match[1]) * float(base ** _POWERS.index(prefix)))
+        if not self.least <= count <= self.most:
             fail(f"must be from {self.show(self.least)} to {self.show(self.most)}, not {{value}}")
-        return size
+        return count
 
     def show(self, value: int) -> str:
-        for power, unit in ((4, "T"), (3, "G"), (2, "M")):
-            if value >= 1024**power and value % 1024**power == 0:
-                return f"{value // 1024**power}{unit}iB"
-            if value >= 1000**power and value % 1000**power == 0:
-                return f"{value // 1000**power}{unit}B"
-        return f"{value}B"
+        return size(value)
 
     def form(self) -> str:
         return f"size, {self.show(self.least)} or more"

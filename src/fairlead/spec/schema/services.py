@@ -133,7 +133,8 @@ class Service(Part):
     environment: dict[Annotated[str, VariableName()], Annotated[str, Text()]] = Field(default_factory=dict)
     """Variables of the instances, beside PATH, HOME, LANG, TZ and what fairlead sets."""
     secrets: tuple[Annotated[str, VariableName()], ...] = ()
-    """Secrets that are passed as variables of these names."""
+    """Secrets that are passed as variables of these names: `[KEY]` is short for `KEY: ${secrets.KEY}` in
+    `environment`."""
     resources: Resources | None = None
     """What an instance is given: the base of the cpu and memory metrics."""
     max_memory: Annotated[int, Size(1_000_000)] | None = None
@@ -189,6 +190,7 @@ class Service(Part):
             yield from self._of_targets()
         yield from self._of_the_protocol()
         yield from self._room_to_replace()
+        yield from self._of_secrets()
 
     def _what_to_run(self) -> Iterator[Conflict]:
         names = ("app", "command", "targets")
@@ -260,6 +262,14 @@ class Service(Part):
         if on_socket and self.health_check.port != "traffic":
             reason = "must be `traffic`: instances of this service listen on a Unix socket and have no port"
             yield Conflict(("health_check.port", "app", "command"), reason, "remove it")
+
+    def _of_secrets(self) -> Iterator[Conflict]:
+        for number, name in enumerate(self.secrets):
+            if name in self.secrets[:number]:
+                yield Conflict((f"secrets.{number}",), f"{name} stands there twice", "name each once")
+            elif name in self.environment:
+                reason = f"{name} is a variable of `environment` too, and only one of them can hold"
+                yield Conflict((f"secrets.{number}", f"environment.{name}"), reason, "keep one of the two")
 
     def _room_to_replace(self) -> Iterator[Conflict]:
         """A deployment adds before it removes, or removes before it adds; with room for neither it would never end.

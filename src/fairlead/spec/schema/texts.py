@@ -13,6 +13,8 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.core.interpolation import SECRET
+from fairlead.spec.problems import listed
 from fairlead.spec.schema.kinds import Kind, fail
 
 MOST_WORDS = 1000
@@ -109,31 +111,48 @@ class HostPattern(Line):
 
 @dataclass(frozen=True)
 class Url(Kind):
-    """The address of a server, with its host. It may hold a password or a token, so no message repeats it."""
+    """The address of a server, with its host. It may hold a password or a token, so no message repeats it.
+
+    What `${secrets.NAME}` stands for is not known here: an address that begins with one is taken as it is, another is
+    judged with a digit in the place of each. With `drivers` a scheme may have one behind it: `mysql+pymysql`."""
 
     schemes: tuple[str, ...] = ("http", "https")
+    drivers: bool = False
 
     def read(self, value: Any) -> str:
-        if not isinstance(value, str) or not re.match(f"({'|'.join(self.schemes)})://", value):
+        known = isinstance(value, str) and not SECRET.match(value)
+        if not isinstance(value, str) or (known and not re.match(f"{self._schemes()}://", value)):
             fail(f"must be {self.form()}")
         if len(value) > LONGEST_URL:
             fail(f"must be at most {LONGEST_URL} characters long, not {len(value)}")
-        if not re.fullmatch(r"[\x21-\x7e]+", value):
+        text = SECRET.sub("1", value)
+        if not re.fullmatch(r"[\x21-\x7e]+", text):
             fail("must hold no blanks and none but ASCII characters, others percent-encoded")
+        if known:
+            self.judge(text, value)
+        return value
+
+    def judge(self, text: str, written: str) -> None:
+        """What else is wrong with an address that begins with one of the schemes. text: with the digits, written: as it
+        stands in the file."""
         try:
-            parts = urllib.parse.urlsplit(value)
+            parts = urllib.parse.urlsplit(text)
             named = bool(parts.hostname) and parts.port != 0
         except ValueError:
             named = False
         if not named:
-            fail("must name a host after the //, and a port from 1 to 65535 if any")
-        return value
+            advice = "percent-encode what is special in a user or a password: / is %2F" if "@" in text else ""
+            fail("must name a host after the //, and a port from 1 to 65535 if any", advice)
+
+    def _schemes(self) -> str:
+        driver = r"(\+[a-z0-9_]+)?" if self.drivers else ""
+        return f"({'|'.join(self.schemes)}){driver}"
 
     def form(self) -> str:
-        return f"an address beginning with {' or '.join(f'{scheme}://' for scheme in self.schemes)}"
+        return f"an address beginning with {listed(f'{scheme}://' for scheme in self.schemes)}"
 
     def json_schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": rf"^({'|'.join(self.schemes)})://[\x21-\x7e]+$", "maxLength": LONGEST_URL}
+        return {"type": "string", "pattern": rf"^{self._schemes()}://[\x21-\x7e]+$", "maxLength": LONGEST_URL}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What holds the data beside the services: caches, databases, buckets. Values, addresses, and the decision."""
