@@ -147,6 +147,7 @@ async def _turns() -> tuple[list[float], list[float]]:
     from fairlead.engines.base import LaunchOrder
     from fairlead.engines.fake.engine import FakeEngine
     from fairlead.haproxy.fake import PASSED, FakeBalancer
+    from fairlead.resources.fake import FakeResources
     from fairlead.store.database import Store
 
     with tempfile.TemporaryDirectory(prefix="flb-") as folder:
@@ -165,6 +166,7 @@ async def _turns() -> tuple[list[float], list[float]]:
             store=store,
             engine=engine,
             balancer=balancer,
+            resources=FakeResources(),
             builder=None,  # type: ignore[arg-type]  # nothing is built, and no alarm is told
             clock=clock,
             layout=layout_of(folder, 0),

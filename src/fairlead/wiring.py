@@ -24,6 +24,7 @@ from fairlead.certificates.home import HomeCertificates
 from fairlead.control.clock import SystemClock
 from fairlead.control.delivery import RealCourier
 from fairlead.control.disk import Disk
+from fairlead.control.references import password_name
 from fairlead.control.supervisor import Machine, Supervisor
 from fairlead.core.launch import SYSTEM_PATH, Surroundings
 from fairlead.core.layout import Layout, layout_of
@@ -33,6 +34,8 @@ from fairlead.haproxy.node import HaproxyNode
 from fairlead.metrics.gauges import Gauges
 from fairlead.metrics.meter import Meter
 from fairlead.releases.build import ReleaseBuilder
+from fairlead.resources.host import ResourceHost
+from fairlead.resources.recipes import all_recipes
 from fairlead.store.database import Store
 from fairlead.store.home import Home, open_home
 from fairlead.store.reserve import Reserve
@@ -56,7 +59,7 @@ def run_daemon(home: str, environment: Mapping[str, str] | None = None, *, patie
     layout = layout_of(home, os.getuid())
     try:
         users = ensure_users() if os.getuid() == 0 else None
-        accounts = {"lb": users.lb, "app": users.app, "build": users.build} if users else {}
+        accounts = {"lb": users.lb, "app": users.app, "build": users.build, "data": users.data} if users else {}
         opened = _with_room(layout, lambda: open_home(layout, patience=patience, **accounts))
     except FairleadError as error:
         _complain(error)
@@ -117,6 +120,8 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
     lb = (users.lb.uid, users.lb.gid) if users else None
     app = (users.app.uid, users.app.gid) if users else None
     build = (users.build.uid, users.build.gid) if users else None
+    data = (users.data.uid, users.data.gid) if users else None
+    search_path = SYSTEM_PATH if users else environment.get("PATH", SYSTEM_PATH)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     around = Surroundings(timezone=environment.get("TZ", ""))
     clock = SystemClock(boot_id())
@@ -135,7 +140,10 @@ def _machine(layout: Layout, store: Store, users: SystemUsers | None, environmen
             certificates=HomeCertificates(layout.authority),
             access_logs=layout.access_logs,
             shared_access_logs=layout.shared_access_logs,
-            search_path=SYSTEM_PATH if lb else environment.get("PATH", SYSTEM_PATH),
+            search_path=search_path,
+        ),
+        resources=ResourceHost(
+            layout, data, search_path, all_recipes(), lambda stack, id: store.vault.value(stack, password_name(id))
         ),
         builder=ReleaseBuilder(layout, env=environment, builder_user=build, app_user=app),
         clock=clock,

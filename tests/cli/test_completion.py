@@ -17,10 +17,12 @@ import pytest
 
 from fairlead.core.layout import Layout
 from fairlead.core.model import Job, Service
+from fairlead.core.resources.model import Cache
 from fairlead.store.database import Store
 from tests.cli.conftest import Fairlead
 from tests.needs import need
 from tests.store.builders import a_stack_record, an_instance
+from tests.store.test_resources import RECORD
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -33,7 +35,7 @@ def keep(home: Layout, *names: str) -> Store:
         stack = record.desired.stack
         worker = Service(name="worker-2", program=stack.services[0].program, source="/code", serves=False)
         job = Job(name="nightly", service="web", argv=("tidy",), cron="0 3 * * *")
-        stack = replace(stack, services=(*stack.services, worker), jobs=(job,))
+        stack = replace(stack, services=(*stack.services, worker), jobs=(job,), resources=(Cache(id="sessions"),))
         store.save_stack(replace(record, desired=replace(record.desired, stack=stack)))
         store.save_instance(an_instance(1, stack=name))
         store.save_instance(an_instance(2, stack=name))
@@ -80,13 +82,19 @@ def answers(home: Layout, line: str, *, shell: str = "bash", cwd: str | None = N
             ["Terminate", "AlarmNotification", "ScheduledActions", "AZRebalance"],
         ),
         ("fairlead exec w", ["web-1", "web-2", "web", "worker-2"]),
+        ("fairlead data st", ["start", "stop"]),
+        ("fairlead data stop ", ["sessions", "old"]),
+        ("fairlead data delete --stack blog ", ["sessions"]),
+        ("fairlead logs s", ["sessions"]),
         ("fairlead explain --js", ["--json"]),
         ("fairlead completion z", ["zsh"]),
         ("fairlead status --home /nonexistent ", []),
     ],
 )
 def test_what_comes_next(home: Layout, line: str, expected: list[str], tmp_path: Path) -> None:
-    keep(home, "shop", "blog").close()
+    store = keep(home, "shop", "blog")
+    store.save_resource(replace(RECORD, stack="shop", id="old"))
+    store.close()
     assert answers(home, line, cwd=str(tmp_path)) == (expected, "")
 
 

@@ -61,6 +61,30 @@ def test_no_log_is_an_error_that_names_what_was_asked_for(fairlead: Fairlead, ho
     assert "no log of service 'wbe' in shop" in shown.err
 
 
+def test_the_log_of_a_resource_is_shown_by_its_id(fairlead: Fairlead, home: Layout) -> None:
+    write(home, "web-1", b"a\n")
+    folder = Path(home.resource("shop", "store"))
+    folder.mkdir(parents=True)
+    (folder / "log").write_bytes(b"starting\n\x1b[2Jready\n")
+    shown = fairlead("logs", "store")
+    assert (shown.status, shown.out.splitlines()[0], len(shown.out.splitlines())) == (0, "starting", 2)
+    assert "\x1b" not in shown.out
+    assert fairlead("logs", "store", "-n", "1", "--grep", "start").out == "starting\n"
+    row = json.loads(fairlead("logs", "store", "--json").out.splitlines()[0])
+    assert (row["instance"], row["service"], row["line"]) == ("store", None, "starting")
+    assert fairlead("logs", "../store").status == 2
+
+
+def test_a_service_of_the_same_name_comes_first_and_the_other_is_said(fairlead: Fairlead, home: Layout) -> None:
+    write(home, "store-1", b"a\n")
+    folder = Path(home.resource("shop", "store"))
+    folder.mkdir(parents=True)
+    (folder / "log").write_bytes(b"ready\n")
+    shown = fairlead("logs", "store")
+    assert shown.out == "store-1 | a\n"
+    assert f"what the server of that name writes is in {folder}/log" in shown.err
+
+
 @pytest.mark.parametrize("words", [("api",), ("--instance", "api-1")])
 def test_what_is_routed_to_and_not_run_has_no_log_and_the_error_says_why(
     fairlead: Fairlead, home: Layout, words: tuple[str, ...]

@@ -164,6 +164,12 @@ def test_plan_says_what_would_change_and_why_and_what_is_not_enforced(
     assert daemon.paths_asked() == ["POST /plan", "POST /leave"]
 
 
+def test_plan_says_what_would_be_waited_for_in_vain(fairlead: Fairlead, home: Layout, file: Path) -> None:
+    note = "web needs store, which was stopped by hand; start it: fairlead data start store"
+    with serving(home, {"POST /plan": {**PLAN, "notes": [note]}}):
+        assert fairlead("plan").out.splitlines()[-1] == f"  {note}"
+
+
 def test_plan_with_nothing_to_change_says_so(fairlead: Fairlead, home: Layout, file: Path) -> None:
     with serving(home, {"POST /plan": SAME}):
         assert fairlead("plan").out.startswith("shop: nothing to change\n")

@@ -424,7 +424,7 @@ CONTRACT = {
     "certificate": {"names", "expires_at", "file", "problem"},
     "service": {
         *("name", "release", "serves", "runs", "desired", "declared", "min", "max", "instances", "figures"),
-        *("suspended", "scaling", "resources"),
+        *("suspended", "scaling", "resources", "needs"),
     },
     "scaling": {
         *("minimum", "desired", "maximum", "declared", "by_hand", "reason", "at", "held"),
@@ -439,6 +439,12 @@ CONTRACT = {
     },
     "figures": {"requests_per_second", "error_rate", "p50", "p95", "outstanding", "cpu", "memory"},
     "opening": {"port", "until"},
+    "need": {"id", "state", "why"},
+    "resource": {
+        *("id", "kind", "engine", "state", "declared", "host", "port", "program", "since", "why", "used_by"),
+        "settings",
+    },
+    "program": {"name", "version", "source", "package", "built", "path"},
     "node": {"pid", "version", "state", "problem"},
     "daemon": {"pid", "version", "recording"},
 }
@@ -461,6 +467,9 @@ def levels(answer: dict) -> dict[str, set[str]]:
         "instance": set(service["instances"][0]),
         "figures": set(service["instances"][0]["figures"]),
         "opening": set(service["instances"][0]["opened"]),
+        "need": set(service["needs"][0]),
+        "resource": set(stack["resources"][0]),
+        "program": set(stack["resources"][0]["program"]),
         "node": set(answer["balancer"]["nodes"][0]),
         "daemon": set(answer["daemon"]),
     }

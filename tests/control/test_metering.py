@@ -65,7 +65,7 @@ async def test_what_the_file_reserves_is_the_base(town: Town) -> None:
     before = town.living()
     town.say((town.folder / "fairlead.yaml").read_text().replace("0.5", "2").replace("256MB", "1GB"))
     answer = await town.up(supervisor)
-    assert answer["summary"] == ["web: cpu 0.5 -> 2", "web: memory 256000000 -> 1000000000"]
+    assert answer["summary"] == ["web: cpu 0.5 -> 2", "web: memory 256MB -> 1GB"]
     await town.until("another base", lambda: meter.samples[-1].services[0].cpu == 2)
     assert town.living() == before  # nothing is replaced for it
 
@@ -163,6 +163,6 @@ async def test_a_change_of_the_log_is_named_and_replaces_nothing(town: Town) -> 
     before = town.living()
     town.say((town.folder / "fairlead.yaml").read_text() + "  access_log: false\n")
     answer = await town.up(supervisor)
-    assert answer["summary"] == ["load_balancer.access_log True -> False"]
+    assert answer["summary"] == ["load_balancer.access_log true -> false"]
     assert town.living() == before
     await asyncio.sleep(0)

@@ -376,6 +376,7 @@ async def test_status_is_the_contract(town: Town) -> None:
         "max": 2,
         "resources": {"cpu": 1.0, "memory": None},
         "suspended": [],
+        "needs": [],
         "scaling": None,
     }
     first = service["instances"][0]

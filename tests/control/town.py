@@ -31,6 +31,7 @@ from fairlead.engines.fake.script import Script
 from fairlead.errors import BuildError
 from fairlead.haproxy.fake import PASSED, REFUSED, FakeBalancer
 from fairlead.metrics.query import Query
+from fairlead.resources.fake import FakeResources, ServerScript
 from fairlead.store.database import Store
 
 FILE = """\
@@ -98,6 +99,7 @@ class FakeBuilder:
             address="tcp" if service.serves else "none",
             environment=dict(service.environment),
             before_traffic=service.before_traffic,
+            secrets=dict(service.secrets),
         )
 
     async def preview(self, stack: Stack, service: Service, known: Sequence[Release]) -> Preview:
@@ -109,7 +111,7 @@ class FakeBuilder:
         pass
 
     def _fingerprint(self, service: Service) -> str:
-        fields = (sorted(service.environment.items()), service.serves, service.before_traffic)
+        fields = (sorted(service.environment.items()), service.serves, service.before_traffic, dict(service.secrets))
         return fields_hash({"service": fields})
 
     def prune(self, stack: str, service: str, keep: Collection[int]) -> None:
@@ -193,7 +195,7 @@ class Fuse:
 
 READS = {
     "alarms", "all_live", "deliveries", "events", "instances", "last_run", "live_runs", "log_tail", "next_number",
-    "next_release_number", "next_run_number", "release", "releases", "run", "schedules", "stack", "stacks",
+    "next_release_number", "next_run_number", "release", "releases", "resource", "run", "schedules", "stack", "stacks",
     "start_history",
 }  # fmt: skip
 """Calls that change nothing and await nothing: to die beside one of them is to die at the next call that does."""
@@ -202,12 +204,12 @@ READS = {
 class Mortal:
     """`inner`, but every call of it burns the fuse, before and after."""
 
-    def __init__(self, inner: Any, fuse: Fuse) -> None:
-        self._inner, self._fuse = inner, fuse
+    def __init__(self, inner: Any, fuse: Fuse, reads: Collection[str] = READS) -> None:
+        self._inner, self._fuse, self._reads = inner, fuse, reads
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._inner, name)
-        if not callable(value) or name in READS:
+        if not callable(value) or name in self._reads:
             return value
         if inspect.iscoroutinefunction(value):
 
@@ -234,12 +236,17 @@ class Town:
         self.folder = folder
         self.store = QuickStore.open(str(folder / "fairlead.db"))
         self.engine = FakeEngine(self._script)
+        self.resources = FakeResources(lambda order: self.servers.get(order.resource.id, ServerScript()))
+        self.servers: dict[str, ServerScript] = {}
+        """How the server of each resource behaves."""
         self.balancer = FakeBalancer()
         self.balancer.health(self._health)
         self.builder = FakeBuilder()
         self.courier = FakeCourier()
         self.meter: FakeMeter | None = None
         """None: nothing is measured, as most stories need nothing of it."""
+        self.launched: list[LaunchOrder] = []
+        """Every launch order of an instance or a run, in order."""
         self.scripts: dict[str, Script] = {}
         self.ill: set[str] = set()
         self.foreign: set[str] = set()
@@ -252,6 +259,8 @@ class Town:
         """The machine starts again: nothing lives, and the monotonic clock begins anew."""
         for stack, instance in self.engine.living():
             self.engine.end(stack, instance)
+        for stack, id in self.resources.living():
+            self.resources.end(stack, id)
         self.clock = LoopClock("boot-2", 10.0, asyncio.get_running_loop().time())
 
     def write(self, instances: int = 2, version: int = 1, port: int = 8080, grace: str = "30s") -> None:
@@ -263,6 +272,7 @@ class Town:
         (self.folder / "fairlead.yaml").write_text(text)
 
     def _script(self, order: LaunchOrder) -> Script:
+        self.launched.append(order)
         if order.argv[0] in self.scripts:
             return self.scripts[order.argv[0]]
         return self.scripts.get(order.environment.get("VERSION", ""), Script(answers_after=0.5))
@@ -277,11 +287,13 @@ class Town:
     async def daemon(self, dies_at: int | None = None) -> Supervisor:
         """A new daemon takes over (the one before must be dead or closed). dies_at: see `Fuse`."""
         self.engine.crash()
+        self.resources.crash()
         self.fuse = Fuse(dies_at)
         machine = Machine(
-            store=Mortal(self.store, self.fuse),  # type: ignore[arg-type]
+            store=Mortal(self.store, self.fuse, READS | {"resources"}),  # type: ignore[arg-type]
             engine=Mortal(self.engine, self.fuse),  # type: ignore[arg-type]
             balancer=Mortal(self.balancer, self.fuse),  # type: ignore[arg-type]
+            resources=Mortal(self.resources, self.fuse, READS | {"observe", "find"}),  # type: ignore[arg-type]
             builder=self.builder,
             clock=self.clock,
             layout=layout_of("/home", 0),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from .house import House
 
 ROOT = Path(__file__).parent.parent.parent
 PLAIN = 64321
-"""The number of a user that nobody else is."""
+"""The number of a user that nobody else is; it gets a name, because PostgreSQL asks for its own."""
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +34,7 @@ def plain_program() -> Iterator[str]:
     uv = Path(sys.executable).parent / "uv"
     # uv would take an earlier build of this folder from its cache: it looks at pyproject.toml only.
     words = (
-        "sync --locked --no-dev --no-editable --reinstall-package fairlead --python /usr/bin/python3 --link-mode copy"
+        "sync --locked --no-dev --all-extras --no-editable --reinstall-package fairlead --python /usr/bin/python3 --link-mode copy"
     )
     made = subprocess.run(
         [str(uv), *words.split()],
@@ -57,12 +59,23 @@ def root_house() -> Iterator[House]:
 def plain_house(request: pytest.FixtureRequest) -> Iterator[House]:
     if os.getuid() == 0:
         program = request.getfixturevalue("plain_program")
+        _give_a_name(PLAIN)
         prefix = ("setpriv", f"--reuid={PLAIN}", f"--regid={PLAIN}", "--clear-groups", "--no-new-privs")
         house = House(program, prefix=prefix, owner=(PLAIN, PLAIN))
     else:
         house = House(str(Path(sys.executable).parent / "fairlead"))
     yield house
     house.close()
+
+
+def _give_a_name(uid: int) -> None:
+    with suppress(KeyError):
+        pwd.getpwuid(uid)
+        return
+    words = f"useradd --uid {uid} --user-group --no-create-home --home-dir /nonexistent --shell /bin/false fairlead-test"
+    subprocess.run(words.split(), capture_output=True, timeout=60)
+    # Another worker may have been first.
+    need(pwd.getpwuid(uid), "useradd does not work here")
 
 
 @pytest.fixture(params=["root", "plain"])

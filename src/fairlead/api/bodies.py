@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, IPvAnyAddress, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    SecretStr,
+    model_validator,
+)
 
 from fairlead.metrics.query import Query
 
@@ -130,6 +139,42 @@ class OpenBody(BaseModel):
 
     seconds: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
     """How long it can be reached alone."""
+
+
+class FileBody(BaseModel):
+    """POST /stacks/NAME/data/ID/backup and .../restore."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    file: Annotated[str, Field(max_length=4096), AfterValidator(_absolute)]
+    """The file of the backup, absolute."""
+
+
+class DataQuery(BaseModel):
+    """GET /data: of all stacks, or of one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stack: str | None = None
+    """Only this one; None: all."""
+
+
+class SecretBody(BaseModel):
+    """PUT /stacks/NAME/secrets/SECRET."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    value: SecretStr
+    """As it was typed or piped in: the daemon trims and judges it."""
+
+
+class RemoveSecretQuery(BaseModel):
+    """DELETE /stacks/NAME/secrets/SECRET."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    force: bool = False
+    """Also when the stack that is up uses it."""
 
 
 class EntryQuery(BaseModel):

@@ -29,8 +29,14 @@ STARTING_JOB = 30.0
 MEASURED = 30.0
 """Seconds in which series of metrics are read."""
 
+LOOKING_INTO = 30.0
+"""Seconds in which a client program for data is found, perhaps copied first."""
+
 OPENING = 30.0
 """Seconds in which the balancer listens on a port for one instance."""
+
+MEASURING = 120.0
+"""Seconds in which the sizes of all data are known: every file of them is looked at."""
 
 GIVING_UP = 300.0
 """Seconds in which a cancelled `up` has put everything back: draining and stopping take what the file allows them."""
@@ -58,7 +64,7 @@ class Client:
 
     def plan(self, path: str, dotenv: str, env: Mapping[str, str]) -> dict[str, Any]:
         """What `up` of the file at `path` would change: {"stack", "first", "changed", "changes": [{"service", "what",
-        "why"}], "unenforced", "urls"}."""
+        "why"}], "unenforced", "notes", "urls"}."""
         body = {"path": path, "dotenv": dotenv, "env": dict(env)}
         return self._ask("POST", "/plan", body, timeout=PLANNING)
 
@@ -186,6 +192,19 @@ class Client:
         found = self._ask("GET", _path("/events", stack=stack, limit=limit, after=after)).get("events", [])
         return list(found)
 
+    def secrets(self, stack: str) -> dict[str, Any]:
+        """The secrets of a stack, up or not, without their values: {"stack", "secrets": [{"name", "origin",
+        "changed_at", "used_by"}]}."""
+        return self._ask("GET", _place(stack, "secrets"))
+
+    def set_secret(self, stack: str, name: str, value: str) -> dict[str, Any]:
+        """Keep a value: {"stack", "name", "changed", "removed", "outdated", "text"}. UsageError: it cannot be kept."""
+        return self._ask("PUT", _place(stack, "secrets", name), {"value": value})
+
+    def remove_secret(self, stack: str, name: str, *, force: bool = False) -> dict[str, Any]:
+        """Forget a value: {"stack", "name", "used_by", "text"}. NotFound; UsageError: it is used, and not `force`."""
+        return self._ask("DELETE", _path(_place(stack, "secrets", name), force=1 if force else None))
+
     def jobs(self, stack: str | None = None) -> list[dict[str, Any]]:
         """The jobs of a stack, or of all. NotFound."""
         return list(self._ask("GET", _path("/jobs", stack=stack)).get("jobs", []))
@@ -198,6 +217,36 @@ class Client:
     def run(self, stack: str, id: str) -> dict[str, Any]:
         """One run with the last lines of its log. NotFound."""
         return self._ask("GET", _place(stack, "runs", id))
+
+    def data(self, stack: str | None = None) -> list[dict[str, Any]]:
+        """The caches, databases and buckets of a stack or of all, also of stacks that are down: rows of `resources` in
+        the status, with `stack`, `up` and `size`. NotFound."""
+        return list(self._ask("GET", _path("/data", stack=stack), timeout=MEASURING).get("data", []))
+
+    def stop_data(self, stack: str, id: str) -> Iterator[dict[str, Any]]:
+        """Stop a server of data; the result is {"stack", "id", "text", "needed_by"}."""
+        return self._stream("POST", _place(stack, "data", id, "stop"))
+
+    def start_data(self, stack: str, id: str) -> Iterator[dict[str, Any]]:
+        """Start it again; the result is {"stack", "id", "text", "state"}."""
+        return self._stream("POST", _place(stack, "data", id, "start"))
+
+    def backup_data(self, stack: str, id: str, file: str) -> Iterator[dict[str, Any]]:
+        """Its data into `file` (absolute, not there yet); the result is {"stack", "id", "file", "bytes", "text"}."""
+        return self._stream("POST", _place(stack, "data", id, "backup"), {"file": file})
+
+    def restore_data(self, stack: str, id: str, file: str) -> Iterator[dict[str, Any]]:
+        """Its data become those of a backup (absolute); the result is {"stack", "id", "file", "text"}."""
+        return self._stream("POST", _place(stack, "data", id, "restore"), {"file": file})
+
+    def data_shell(self, stack: str, id: str) -> dict[str, Any]:
+        """A program to look into it with: {"argv", "environment", "says"}. Its environment holds a password."""
+        return self._ask("GET", _place(stack, "data", id, "shell"), timeout=LOOKING_INTO)
+
+    def delete_data(self, stack: str, id: str | None = None) -> Iterator[dict[str, Any]]:
+        """Delete its data for ever; the result is {"stack", "id", "bytes", "text"}. Without id: all of a stack that is
+        down, with {"stack", "ids", "bytes", "text"}."""
+        return self._stream("DELETE", _place(stack, "data", *([id] if id is not None else [])))
 
     def shutdown(self) -> Iterator[dict[str, Any]]:
         """Stop every stack and the balancer; after the result the daemon exits."""

@@ -3,7 +3,7 @@
     GET    /version                {"version", "pid"}
     GET    /status?stack=&explain= the contract of `fairlead status --json`
     POST   /stacks                 UpBody -> stream, ending with {"stack", "changed", "summary", "urls"}
-    POST   /plan                   PlanBody -> {"stack", "first", "changed", "changes", "unenforced", "urls"}
+    POST   /plan                   PlanBody -> {"stack", "first", "changed", "changes", "unenforced", "notes", "urls"}
     POST   /stacks/NAME/cancel     CancelBody -> {"text"}
     DELETE /stacks/NAME            stream, ending with {"stack", "text"}
     GET    /stacks/NAME/check      what `fairlead check` needs
@@ -33,14 +33,14 @@
     POST   /handover               {"version", "pid"}: the daemon ends with status 0, and all it runs goes on
     POST   /leave                  {"leaves"}: the daemon ends if no stack is up and none is being brought up
 
-A stream is NDJSON (see `work`). An error is `{"error": {code, what, why, next, place, detail}}` with status 400, 404,
-409 or 500; once a stream has begun it is the stream's last line instead. `server` serves this on a Unix socket.
+And those of `data_routes` and `secret_routes`. A stream is NDJSON (see `work`). An error is `{"error": {code, what,
+why, next, place, detail}}` with status 400, 404, 409 or 500; once a stream has begun it is the stream's last line
+instead. `server` serves this on a Unix socket.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -51,8 +51,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from fairlead.api.answers import as_json, bounded_body
 from fairlead.api.bodies import (
-    MOST_BYTES,
     CancelBody,
     DrainBody,
     EntryQuery,
@@ -72,7 +72,9 @@ from fairlead.api.bodies import (
     TerminateBody,
     UpBody,
 )
+from fairlead.api.data_routes import DataRoutes
 from fairlead.api.exposition import Exposition
+from fairlead.api.secret_routes import SecretRoutes
 from fairlead.api.work import Act, LongWork, unexpected
 from fairlead.control.supervisor import Progress, Supervisor, UpRequest
 from fairlead.errors import (
@@ -153,6 +155,8 @@ class Api:
                 Route("/shutdown", self._shutdown, methods=["POST"]),
                 Route("/handover", self._handover, methods=["POST"]),
                 Route("/leave", self._leave, methods=["POST"]),
+                *DataRoutes(self._supervisor, self._work).routes(),
+                *SecretRoutes(self._supervisor).routes(),
             ],
             exception_handlers={
                 FairleadError: _failed,
@@ -163,14 +167,14 @@ class Api:
         )
 
     async def _version(self, request: Request) -> Response:
-        return _json(self._identity)
+        return as_json(self._identity)
 
     async def _status(self, request: Request) -> Response:
         query = StatusQuery.model_validate(dict(request.query_params))
-        return _json(await self._supervisor.status(query.stack, explain=query.explain))
+        return as_json(await self._supervisor.status(query.stack, explain=query.explain))
 
     async def _up(self, request: Request) -> Response:
-        body = UpBody.model_validate_json(await _bounded_body(request))
+        body = UpBody.model_validate_json(await bounded_body(request))
         wanted = UpRequest(path=body.path, dotenv=body.dotenv, env=body.env, who=body.who)
         return self._stream(f"up {body.path}", lambda progress: self._supervisor.up(wanted, progress))
 
@@ -179,18 +183,18 @@ class Api:
         return self._stream(f"down {name}", lambda progress: self._supervisor.down(name, progress))
 
     async def _cancel(self, request: Request) -> Response:
-        body = CancelBody.model_validate_json(await _bounded_body(request))
-        return _json(await self._supervisor.cancel(request.path_params["name"], body.who))
+        body = CancelBody.model_validate_json(await bounded_body(request))
+        return as_json(await self._supervisor.cancel(request.path_params["name"], body.who))
 
     async def _check(self, request: Request) -> Response:
-        return _json(await self._supervisor.check(request.path_params["name"]))
+        return as_json(await self._supervisor.check(request.path_params["name"]))
 
     async def _plan(self, request: Request) -> Response:
-        body = PlanBody.model_validate_json(await _bounded_body(request))
-        return _json(await self._supervisor.plan(UpRequest(path=body.path, dotenv=body.dotenv, env=body.env)))
+        body = PlanBody.model_validate_json(await bounded_body(request))
+        return as_json(await self._supervisor.plan(UpRequest(path=body.path, dotenv=body.dotenv, env=body.env)))
 
     async def _scale(self, request: Request) -> Response:
-        name, body = request.path_params["name"], ScaleBody.model_validate_json(await _bounded_body(request))
+        name, body = request.path_params["name"], ScaleBody.model_validate_json(await bounded_body(request))
         return self._stream(
             f"scale {name} {body.service}",
             lambda progress: self._supervisor.scale(
@@ -199,12 +203,12 @@ class Api:
         )
 
     async def _suspend(self, request: Request) -> Response:
-        name, body = request.path_params["name"], SuspendBody.model_validate_json(await _bounded_body(request))
+        name, body = request.path_params["name"], SuspendBody.model_validate_json(await bounded_body(request))
         on = request.url.path.endswith("/suspend")
-        return _json(await self._supervisor.suspend(name, body.service, body.processes, on=on))
+        return as_json(await self._supervisor.suspend(name, body.service, body.processes, on=on))
 
     async def _restart(self, request: Request) -> Response:
-        name, body = request.path_params["name"], RestartBody.model_validate_json(await _bounded_body(request))
+        name, body = request.path_params["name"], RestartBody.model_validate_json(await bounded_body(request))
         return self._stream(
             f"restart {name} {body.service or ''}",
             lambda progress: self._supervisor.restart(name, body.service, progress),
@@ -213,29 +217,29 @@ class Api:
     async def _entry(self, request: Request) -> Response:
         query = EntryQuery.model_validate(dict(request.query_params))
         name = request.path_params["name"]
-        return _json(self._supervisor.entry(name, service=query.service, instance=query.instance))
+        return as_json(self._supervisor.entry(name, service=query.service, instance=query.instance))
 
     async def _drain(self, request: Request) -> Response:
         name, id = _instance_of(request)
-        body = DrainBody.model_validate_json(await _bounded_body(request))
-        return _json(await self._supervisor.drain(name, id, force=body.force))
+        body = DrainBody.model_validate_json(await bounded_body(request))
+        return as_json(await self._supervisor.drain(name, id, force=body.force))
 
     async def _give_back(self, request: Request) -> Response:
-        return _json(await self._supervisor.give_back(*_instance_of(request)))
+        return as_json(await self._supervisor.give_back(*_instance_of(request)))
 
     async def _protect(self, request: Request) -> Response:
         name, id = _instance_of(request)
-        body = ProtectBody.model_validate_json(await _bounded_body(request))
-        return _json(await self._supervisor.protect(name, id, body.on))
+        body = ProtectBody.model_validate_json(await bounded_body(request))
+        return as_json(await self._supervisor.protect(name, id, body.on))
 
     async def _standby(self, request: Request) -> Response:
         name, id = _instance_of(request)
-        body = StandbyBody.model_validate_json(await _bounded_body(request))
-        return _json(await self._supervisor.standby(name, id, decrement=body.decrement))
+        body = StandbyBody.model_validate_json(await bounded_body(request))
+        return as_json(await self._supervisor.standby(name, id, decrement=body.decrement))
 
     async def _terminate(self, request: Request) -> Response:
         name, id = _instance_of(request)
-        body = TerminateBody.model_validate_json(await _bounded_body(request))
+        body = TerminateBody.model_validate_json(await bounded_body(request))
         return self._stream(
             f"terminate {name} {id}",
             lambda progress: self._supervisor.terminate(
@@ -245,48 +249,48 @@ class Api:
 
     async def _open(self, request: Request) -> Response:
         name, id = _instance_of(request)
-        body = OpenBody.model_validate_json(await _bounded_body(request))
-        return _json({"stack": name, "instance": id, **await self._supervisor.open_instance(name, id, body.seconds)})
+        body = OpenBody.model_validate_json(await bounded_body(request))
+        return as_json({"stack": name, "instance": id, **await self._supervisor.open_instance(name, id, body.seconds)})
 
     async def _close(self, request: Request) -> Response:
-        return _json(await self._supervisor.close_instance(*_instance_of(request)))
+        return as_json(await self._supervisor.close_instance(*_instance_of(request)))
 
     async def _explain(self, request: Request) -> Response:
         query = ExplainQuery.model_validate(dict(request.query_params))
-        return _json(await self._supervisor.explain(request.path_params["name"], query.service, query.at))
+        return as_json(await self._supervisor.explain(request.path_params["name"], query.service, query.at))
 
     async def _jobs(self, request: Request) -> Response:
         query = JobsQuery.model_validate(dict(request.query_params))
-        return _json(self._supervisor.jobs(query.stack))
+        return as_json(self._supervisor.jobs(query.stack))
 
     async def _run_job(self, request: Request) -> Response:
-        return _json(await self._supervisor.run_job(request.path_params["name"], request.path_params["job"]))
+        return as_json(await self._supervisor.run_job(request.path_params["name"], request.path_params["job"]))
 
     async def _run(self, request: Request) -> Response:
-        return _json(self._supervisor.run(request.path_params["name"], request.path_params["id"]))
+        return as_json(self._supervisor.run(request.path_params["name"], request.path_params["id"]))
 
     async def _metrics(self, request: Request) -> Response:
         query = MetricsQuery.model_validate(dict(request.query_params))
-        return _json(await self._supervisor.metrics(query.of(request.path_params["name"])))
+        return as_json(await self._supervisor.metrics(query.of(request.path_params["name"])))
 
     async def _prometheus(self, request: Request) -> Response:
         return Response(await asyncio.to_thread(self._supervisor.prometheus), media_type=CONTENT_TYPE)
 
     async def _listener(self, request: Request) -> Response:
-        return _json({"url": self._exposition.url})
+        return as_json({"url": self._exposition.url})
 
     async def _listen(self, request: Request) -> Response:
-        body = ListenerBody.model_validate_json(await _bounded_body(request))
+        body = ListenerBody.model_validate_json(await bounded_body(request))
         url = await self._exposition.listen(str(body.address), body.port, body.hosts)
-        return _json({"url": url, "text": f"metrics are answered at {url}"})
+        return as_json({"url": url, "text": f"metrics are answered at {url}"})
 
     async def _no_listen(self, request: Request) -> Response:
         await self._exposition.no_listen()
-        return _json({"text": "metrics are answered on the daemon's own socket only"})
+        return as_json({"text": "metrics are answered on the daemon's own socket only"})
 
     async def _events(self, request: Request) -> Response:
         query = EventsQuery.model_validate(dict(request.query_params))
-        return _json({"events": self._supervisor.events(query.stack, query.limit, query.after)})
+        return as_json({"events": self._supervisor.events(query.stack, query.limit, query.after)})
 
     async def _shutdown(self, request: Request) -> Response:
         async def act(progress: Progress) -> dict[str, Any]:
@@ -299,13 +303,13 @@ class Api:
 
     async def _handover(self, request: Request) -> Response:
         self._on_shutdown()
-        return _json(self._identity)
+        return as_json(self._identity)
 
     async def _leave(self, request: Request) -> Response:
         leaves = self._supervisor.is_idle()
         if leaves:
             self._on_shutdown()
-        return _json({"leaves": leaves})
+        return as_json({"leaves": leaves})
 
     def _stream(self, name: str, act: Act) -> Response:
         return StreamingResponse(self._work.start(name, act), media_type="application/x-ndjson")
@@ -316,24 +320,10 @@ def _instance_of(request: Request) -> tuple[str, str]:
     return request.path_params["name"], request.path_params["id"]
 
 
-async def _bounded_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise UsageError("the request is too long", f"a body may have {MOST_BYTES} bytes")
-    return bytes(body)
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    # ASCII only: file names may hold bytes that are no UTF-8, and so no character that could be encoded.
-    return Response(json.dumps(content).encode(), status, media_type="application/json")
-
-
 def _error(error: FairleadError, status: int | None = None) -> Response:
     if status is None:
         status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    return _json({"error": error.to_json()}, status)
+    return as_json({"error": error.to_json()}, status)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -1,7 +1,8 @@
 """The file that `up` and `plan` are about, and what of our surroundings goes to the daemon with it.
 
 In: a path as the user wrote it. Out: the file's absolute path and text, the text of `.env` beside it, and those
-variables of our environment which the file's text names, and no others. The daemon reads and validates.
+variables of our environment which the file's text names, and no others. The daemon reads and validates. What the file
+keeps as a secret leaves our environment here: a daemon that is started now inherits the rest of it.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def _mentioned(text: str) -> dict[str, str]:
     for name, value in found.items():
         if not _is_utf8(value):
             raise UsageError(f"the variable {name} cannot be used", "its value is not UTF-8")
+        if f"${{env.{name}" not in text:
+            del os.environ[name]
     return found
 
 

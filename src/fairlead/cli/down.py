@@ -12,11 +12,14 @@ import click
 
 from fairlead.api.client import Client
 from fairlead.cli import output
+from fairlead.cli.data_delete import ask_for_all, kept_by, say_kept
+from fairlead.cli.data_shared import a_daemon, no_data
 from fairlead.cli.follow import follow
-from fairlead.cli.names import complete_stack
+from fairlead.cli.names import complete_stack, stacks_with_data
 from fairlead.cli.options import home_option, one_stack, stack_option
 from fairlead.cli.processes import kill, processes_of, wait_until_gone
 from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of
+from fairlead.cli.typed import yes_option
 from fairlead.errors import DaemonUnavailable, FairleadError, NotFound
 
 ENDING = 20.0
@@ -30,30 +33,44 @@ KILLING = 5.0
 @click.argument("name", required=False, metavar="[STACK]", shell_complete=complete_stack)
 @stack_option
 @click.option("--all", "everything", is_flag=True, help="Stop every stack of the home, HAProxy and the daemon.")
+@click.option("--delete-data", is_flag=True, help="Delete the data of its caches, databases and buckets, for ever.")
+@yes_option("with --delete-data the data are deleted.")
 @home_option
 @click.pass_obj
-def command(session: Session, name: str | None, stack: str | None, everything: bool) -> int:
-    """Stop STACK: its listeners close, its instances finish their requests and end. Releases, logs and events stay.
+def command(
+    session: Session, name: str | None, stack: str | None, everything: bool, delete_data: bool, yes: bool
+) -> int:
+    """Stop STACK: its listeners close, its instances finish their requests and end, then its caches, databases and
+    buckets. Their data stay, and so do releases, logs and events.
 
-    With --all every stack is stopped, then HAProxy and the daemon; no process of the home is left when it returns.
+    With --delete-data the data go as well, for ever: you are shown what there is, and asked to type the stack's name;
+    also of a stack that is down already. With --all every stack is stopped, then HAProxy and the daemon; no process of
+    the home is left when it returns.
 
     \b
     Examples:
       fairlead down                (the stack of ./fairlead.yaml, or the only one)
       fairlead down shop
       fairlead down --all
+      fairlead down shop --delete-data
 
     \b
     Exit status:
       0    it is down, or nothing ran
       1    not everything has ended; the error names what is left
-      2    no such stack, or it is not clear which one is meant
+      2    no such stack, it is not clear which one is meant, or nobody is there to be asked
       130  interrupted; the daemon goes on stopping it
     """
     asked = one_stack(name, stack)
     if everything and asked:
         raise click.UsageError("--all stops every stack; do not name one with it")
+    if everything and delete_data:
+        raise click.UsageError("--delete-data is for one stack at a time; name it")
+    if yes and not delete_data:
+        raise click.UsageError("--yes answers the question of --delete-data, which is not asked")
     try:
+        if delete_data:
+            return _with_data(session, asked, yes=yes)
         return _everything(session) if everything else _one(session, asked)
     except KeyboardInterrupt:
         output.note("interrupted; the daemon goes on stopping it")
@@ -72,6 +89,17 @@ def _one(session: Session, asked: str | None) -> int:
         output.note(f"no stack is up in {output.cell(session.home)}")
         return _none_left()
     name = choose_stack(names, asked, stack_here())
+    _take_down(session, name)
+    client = session.daemon()
+    say_kept(name, kept_by(client, name), session.layout.resources(name))
+    if not stacks_of(client):
+        return _none_left()
+    output.next_commands("fairlead status")
+    return 0
+
+
+def _take_down(session: Session, name: str) -> None:
+    """Stop a stack that is up, and say so."""
     steps: list[str] = []
     try:
         text = follow(session.daemon, lambda client: client.down(name), lambda event: steps.append(event["text"]))[
@@ -84,9 +112,25 @@ def _one(session: Session, asked: str | None) -> int:
         # Asked again of a daemon that came back: it had finished before it could say so.
         if not steps:
             raise
-    if not stacks_of(session.daemon()):
-        return _none_left()
-    output.next_commands("fairlead status")
+
+
+def _with_data(session: Session, asked: str | None, *, yes: bool) -> int:
+    """Stop a stack, unless it is down already, and delete all its data. What would go is shown, and asked about, before
+    anything is stopped."""
+    with a_daemon(session) as client:
+        if client is None:
+            raise no_data(session)
+        up = stacks_of(client)
+        everything = client.data()
+        name = choose_stack(sorted({*up, *(str(row["stack"]) for row in everything)}), asked, stack_here())
+        mine = [row for row in everything if row["stack"] == name and row["state"] != "external"]
+        if mine:
+            ask_for_all(name, mine, yes=yes)
+        if name in up:
+            _take_down(session, name)
+        answer = follow(session.daemon, lambda client: client.delete_data(name))
+        output.note(output.cell(answer["text"]))
+    output.next_commands("fairlead data list", "fairlead up")
     return 0
 
 
@@ -117,6 +161,8 @@ def _everything(session: Session) -> int:
             f"See {session.layout.daemon_log}; run `fairlead down --all` again, as the user whose processes these are.",
         )
     output.note("everything is stopped; nothing runs any more")
+    if kept := [output.cell(stack) for stack in stacks_with_data(session.layout.database)]:
+        output.note(f"the data of {', '.join(kept)} are kept; `fairlead data list` shows them")
     output.next_commands("fairlead up")
     return 0
 

@@ -20,9 +20,10 @@ from fairlead.cli.moments import moment
 from fairlead.cli.names import (
     complete_instance,
     complete_job,
-    complete_service,
+    complete_service_or_resource,
     not_run,
     runs_nothing,
+    services_of,
     stacks_kept,
 )
 from fairlead.cli.options import home_option, json_option, stack_option
@@ -52,7 +53,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
 
 
 @click.command("logs", short_help="What instances print.")
-@click.argument("service", required=False, metavar="[SERVICE]", shell_complete=complete_service)
+@click.argument("service", required=False, metavar="[SERVICE|ID]", shell_complete=complete_service_or_resource)
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C; new instances are picked up.")
 @click.option(
     "--instance",
@@ -115,6 +116,8 @@ def command(
     early (for what is older than an hour, up to a hundredth of its age), never late. What was written while no daemon
     ran has no better time than that. Times without a zone are local. Of each log the last 10 to 20 MB are kept.
 
+    With the ID of a cache, database or bucket: what its server writes.
+
     With --follow, lines come in order of arrival. Runs (jobs, before_traffic) are shown only with --job, --instance or
     --boot. Control characters are shown as escapes.
 
@@ -134,6 +137,7 @@ def command(
     Examples:
       fairlead logs
       fairlead logs web --follow --grep 'ERROR|Traceback'
+      fairlead logs store
       fairlead logs --since 10m
       fairlead logs --since 2026-11-21T10:00 --json | jq -r .line
       fairlead logs --instance web-3 --lines 100000
@@ -177,6 +181,9 @@ def command(
         return _boot(folder, boot, LINES if lines is None else lines, as_json)
     choice = Choice(service=service, instance=instance, job=job, release=release)
     found = find(folder, choice)
+    if service is not None and (server := _server(session, name, service, is_service=bool(found))):
+        printer.plain = True
+        return show(lambda: [server], [server], meant, follow, printer)
     if not found and (not follow or runs_nothing(session.layout.database, name)):
         raise NotFound(f"there is no log of {choice} in {name}", *_hint(session.layout.database, name, folder, choice))
     shown = found if begin is not None or release is not None else found[-MOST_INSTANCES:]
@@ -221,6 +228,17 @@ def _own_logs(session: Session, daemon: bool, balancer: bool) -> list[LogFile]:
             "journalctl --unit fairlead (of a user's own daemon: journalctl --user --unit fairlead)",
         )
     return logs
+
+
+def _server(session: Session, stack: str, id: str, *, is_service: bool) -> LogFile | None:
+    """The log of a resource of that id. A service of the same name comes first; where the other lies is then said."""
+    server = LogFile(id, session.layout.resource(stack, id))
+    if "/" in id or not os.path.exists(server.path):
+        return None
+    if is_service or id in services_of(session.layout.database, stack):
+        output.note(f"this is the service; what the server of that name writes is in {output.cell(server.path)}")
+        return None
+    return server
 
 
 def _stacks(session: Session, meant: str | None) -> list[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "init", "up", "plan", "down", "status", "scale", "suspend", "resume", "restart", "instance", "logs", "metrics",
     "events", "explain", "check", "drill", "simulate",
-    "exec", "run", "jobs", "trust", "schema", "completion", "daemon",
+    "exec", "run", "jobs", "data", "secret", "trust", "schema", "completion", "daemon",
 )  # fmt: skip
 """In the order of `--help`: `NAME` is `command` in `fairlead/cli/NAME.py`."""
 

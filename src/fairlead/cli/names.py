@@ -1,5 +1,5 @@
-"""Names of stacks, services, instances and jobs, read from the home's database for shell completion, and for commands
-that need no daemon.
+"""Names of stacks, services, instances, jobs and resources, read from the home's database for shell completion, and for
+commands that need no daemon.
 
 Completion runs at every press of TAB: no daemon is asked or started, nothing is written, and whatever goes wrong is an
 empty answer. `complete_*` are Click's `shell_complete` callbacks; options.py and the commands use them.
@@ -57,6 +57,20 @@ def complete_service(ctx: click.Context, param: click.Parameter, incomplete: str
     return _matching(incomplete, lambda: (str(one["name"]) for one in _declared(ctx, "services")))
 
 
+def stacks_with_data(database: str) -> list[str]:
+    """The stacks whose caches, databases or buckets have data, whether they are up or down."""
+    return _asked(database, "SELECT DISTINCT stack FROM resources ORDER BY stack")
+
+
+def complete_resource(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Of the files of stacks that are up, and of whatever keeps data."""
+    return _matching(incomplete, lambda: _resources(ctx))
+
+
+def complete_service_or_resource(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [*complete_service(ctx, param, incomplete), *complete_resource(ctx, param, incomplete)]
+
+
 def complete_job(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return _matching(incomplete, lambda: (str(one["name"]) for one in _declared(ctx, "jobs")))
 
@@ -67,6 +81,10 @@ def complete_instance(ctx: click.Context, param: click.Parameter, incomplete: st
 
 def complete_instance_or_service(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return [*complete_instance(ctx, param, incomplete), *complete_service(ctx, param, incomplete)]
+
+
+def complete_secret(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _matching(incomplete, lambda: _secrets(ctx))
 
 
 def declared_metrics(ctx: click.Context) -> list[str]:
@@ -144,7 +162,29 @@ def _instances(ctx: click.Context) -> Iterator[str]:
         )
 
 
-def _asked(database: str, question: str, *values: str) -> list[str]:
+def _resources(ctx: click.Context) -> Iterator[str]:
+    yield from (str(one["id"]) for one in _declared(ctx, "resources"))
+    stack = ctx.params.get("stack")
+    asked = "SELECT id FROM resources WHERE ?1 IS NULL OR stack = ?1 ORDER BY stack, id"
+    yield from _asked(_database(ctx), asked, stack)
+
+
+def _secrets(ctx: click.Context) -> Iterator[str]:
+    """Those of the stack that the line is about, which need not be up, and those that its services name."""
+    database = _database(ctx)
+    meant = ctx.params.get("stack") or stack_here()
+    for stack in [str(meant)] if meant else _stacks(database):
+        yield from _asked(
+            database,
+            "SELECT DISTINCT name FROM secrets WHERE stack = ? AND sealed IS NOT NULL AND origin != 'generated'"
+            " ORDER BY name",
+            stack,
+        )
+        for service in _in_files(database, [stack], "services"):
+            yield from sorted(service.get("secrets", ()))
+
+
+def _asked(database: str, question: str, *values: str | None) -> list[str]:
     """The first column of the answer; nothing when there is no database, or it cannot be read."""
     import sqlite3
 

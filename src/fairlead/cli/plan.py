@@ -79,6 +79,8 @@ def _show(answer: dict[str, Any], path: str) -> None:
         output.data(f"  it {'will answer' if answer['changed'] else 'answers'} at {output.cell(url)}")
     for line in output.not_enforced(answer["unenforced"], answer.get("engine") or ""):
         output.data(f"  {line}")
+    for note in answer.get("notes") or ():
+        output.data(f"  {output.cell(note)}")
     if answer["changed"]:
         output.next_commands("fairlead up" if path == "." else f"fairlead up {output.word(path)}")
     else:

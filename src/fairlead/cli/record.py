@@ -50,6 +50,22 @@ def events(database: str, stack: str | None, limit: int, after: int) -> list[dic
     return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows)]
 
 
+def secrets(database: str, stack: str) -> list[dict[str, str]]:
+    """The user's secrets of a stack, by name: {"name", "origin", "changed_at"}; nothing when it cannot be read."""
+    import sqlite3
+
+    asked = (
+        "SELECT name, origin, changed_at, max(number) FROM secrets"
+        " WHERE stack = ? AND sealed IS NOT NULL AND origin != 'generated' GROUP BY name ORDER BY name"
+    )
+    try:
+        with opened(database) as db:
+            rows = db.execute(asked, (stack,)).fetchall()
+    except sqlite3.Error:
+        return []
+    return [{"name": name, "origin": origin, "changed_at": changed_at} for name, origin, changed_at, _ in rows]
+
+
 def schema(database: str) -> int:
     """The number of the database's schema; 0 when it is not there or cannot be read."""
     import sqlite3

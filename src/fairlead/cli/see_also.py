@@ -28,6 +28,8 @@ SEE_ALSO = {
     "exec": ("run", "instance", "logs"),
     "run": ("exec", "jobs"),
     "jobs": ("run", "logs", "status"),
+    "data": ("status", "logs", "down"),
+    "secret": ("up", "status", "data"),
     "trust": ("up", "check"),
     "schema": ("init", "plan"),
     "completion": ("status",),

@@ -32,8 +32,9 @@ PACE = "2"
 @home_option
 @click.pass_obj
 def command(session: Session, name: str | None, stack: str | None, watch: float | None, as_json: bool) -> None:
-    """Print stacks, listeners, services and instances with their health, and the reason when they are not healthy; and
-    how they did over the last 10 seconds: requests per second, share of errors, p95 of the response times, cpu and
+    """Print stacks, listeners, services and instances with their health, and the reason when they are not healthy; the
+    caches, databases and buckets beside them, with the program that serves each and how old that is; and how services
+    and instances did over the last 10 seconds: requests per second, share of errors, p95 of the response times, cpu and
     memory (in percent of `resources`; `-` where it is not known). On a narrow terminal columns are left out, those that
     matter least first.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from fairlead.cli import status_scaling
+from fairlead.cli import status_resources, status_scaling
 from fairlead.cli.output import cell, duration, moment, not_enforced, paint
 from fairlead.cli.status_columns import HEADINGS as HEADINGS
 from fairlead.cli.status_columns import colours_of, columns_of, figures_of, fitting, is_aside, row_of
@@ -65,6 +65,7 @@ def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
         return ("fairlead up PATH",)
     every = [(stack, service) for stack in answer["stacks"] for service in stack["services"]]
     suspended = [f"fairlead resume {_named(*one)}" for one in every if one[1].get("suspended")][:1]
+    suspended += [said for stack in answer["stacks"] if (said := status_resources.next_useful(stack))][:1]
     if all(_healthy(stack) and not _troubled(stack) for stack in answer["stacks"]):
         return (*suspended, "fairlead check", "fairlead logs --follow", "fairlead down")
     ill = [one for one in every if not _complete(one[1])]
@@ -89,6 +90,8 @@ def _stack(stack: dict[str, Any], view: View) -> Iterator[str]:
         yield from _certificates(listener.get("certificates") or [], view.now, colour)
     for service in stack["services"]:
         yield from _service(service, view)
+    for resource in stack.get("resources") or ():
+        yield from _resource(resource, view)
     if jobs := stack.get("jobs"):
         yield f"  jobs: {cell(jobs)}  (`fairlead jobs` shows their runs)"
     for alarm in stack.get("alarms") or ():
@@ -144,6 +147,8 @@ def _service(service: dict[str, Any], view: View) -> Iterator[str]:
     # Why it has not as many as it should: what it waits for.
     if why := service.get("explanation"):
         yield f"    {cell(why)}"
+    for text in status_resources.missing(service):
+        yield from _labelled("needs", text, view)
     if did := told(figures_of(service)):
         yield f"    last {WINDOW} s: {did}"
     for label, text in status_scaling.lines(service):
@@ -163,15 +168,34 @@ def _service(service: dict[str, Any], view: View) -> Iterator[str]:
                 yield f"      {line}"
 
 
+def _resource(resource: dict[str, Any], view: View) -> Iterator[str]:
+    """A cache, database or bucket: its own line, and what stands below it."""
+    for number, parts in enumerate(status_resources.lines(resource, view.now)):
+        indent = "    " if number else "  "
+        plain = "".join(part.text for part in parts)
+        if view.width is not None and len(indent + plain) > view.width:
+            yield from (indent + line for line in _folded(plain, view.width - len(indent)))
+        else:
+            yield indent + "".join(_painted(part, view) for part in parts)
+
+
+def _painted(part: status_resources.Part, view: View) -> str:
+    return paint(part.text, part.colour, on=view.colour) if part.colour else part.text
+
+
+def _folded(text: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, max(20, width), subsequent_indent="  ", break_on_hyphens=False)
+
+
 def _labelled(label: str, text: str, view: View) -> Iterator[str]:
     """A line below a service's own, on as many as a narrow terminal needs."""
     whole = f"{label}: {text}" if label else text
     folded = [whole]
     if view.width is not None:
-        from textwrap import wrap
-
-        folded = wrap(whole, max(20, view.width - 4), subsequent_indent="  ", break_on_hyphens=False)
-    colour = "yellow" if label in ("held", "suspended") else "dim"
+        folded = _folded(whole, view.width - 4)
+    colour = "yellow" if label in ("held", "suspended", "needs") else "dim"
     first, *rest = folded
     yield f"    {paint(first[: len(label)], colour, on=view.colour)}{first[len(label) :]}"
     yield from (f"    {line}" for line in rest)

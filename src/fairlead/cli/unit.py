@@ -25,7 +25,7 @@ TAKE_OVER = 30
 OPEN_FILES = 524288
 """Descriptors: HAProxy needs two a request. Above systemd's own default nothing is won without a sysctl."""
 
-SHOWN_BY_SYSTEMD = ("PATH", "TZ", "FAIRLEAD_HAPROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "LANG")
+SHOWN_BY_SYSTEMD = ("PATH", "TZ", "FAIRLEAD_HAPROXY", "FAIRLEAD_MARIADB", "SSL_CERT_FILE", "SSL_CERT_DIR", "LANG")
 """Variables of the installing shell that the daemon needs too. A unit can be read by everybody: never secrets."""
 
 _PROXIES = re.compile(r"(?:https?|all|no)_proxy", re.IGNORECASE)

@@ -24,12 +24,14 @@ from fairlead.aiokit.web import host_of
 from fairlead.control.clock import Clock
 from fairlead.control.delivery import Courier
 from fairlead.control.journal import Journal
+from fairlead.control.references import References
 from fairlead.core import alarms as core
 from fairlead.core.alarms import AlarmRecord, Delivery, Message
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import TargetHealth
+from fairlead.core.interpolation import references
 from fairlead.core.observed import Observed
-from fairlead.errors import StoreError
+from fairlead.errors import NotFound, StoreError
 from fairlead.store.database import Store
 
 log = logging.getLogger("fairlead")
@@ -67,6 +69,7 @@ class Alarms:
     ) -> None:
         self._store, self._journal, self._clock = store, journal, clock
         self._courier, self._pace = courier, pace
+        self._references = References(store)
         self._records: dict[Key, AlarmRecord] = {}
         """Those that are not at rest."""
         self._queues: dict[Key, deque[Delivery]] = {}
@@ -208,7 +211,7 @@ class Alarms:
         """Until it was taken or is given up; False: the daemon leaves, and it is not done."""
         pause, told = self._pace.first, delivery.attempts > 0
         while not self._leaving.is_set():
-            problem = await self._courier.carry(delivery)
+            problem = await self._carry(delivery)
             if not problem:
                 self._remove(delivery)
                 return True
@@ -228,6 +231,16 @@ class Alarms:
             pause = min(2 * pause, self._pace.longest)
         return False
 
+    async def _carry(self, delivery: Delivery) -> str:
+        """Try once; "" when it was taken. Secrets are put in for this moment only."""
+        if delivery.webhook is None:
+            return await self._courier.carry(delivery)
+        try:
+            webhook = self._references.filled(delivery.stack, delivery.webhook)
+        except NotFound as problem:
+            return str(problem)
+        return await self._courier.carry(replace(delivery, webhook=webhook))
+
     def _give_up(self, delivery: Delivery, why: str) -> None:
         self._remove(delivery)
         self._tell("alarm_undelivered", delivery, f"{why}; it is given up")
@@ -238,6 +251,11 @@ class Alarms:
                 self._store.remove_delivery(delivery.id)
 
     def _tell(self, kind: Literal["problem", "alarm_undelivered"], delivery: Delivery, text: str) -> None:
-        who = host_of(delivery.webhook) if delivery.webhook else (delivery.command or ("?",))[0]
+        who = _name_of(delivery.webhook) if delivery.webhook else (delivery.command or ("?",))[0]
         state = delivery.payload["state"]
         self._journal.event(delivery.stack, kind, f"alarm {delivery.name} ({state}) does not reach {who}: {text}")
+
+
+def _name_of(webhook: str) -> str:
+    """Its host, which is no secret unless the file keeps it as one."""
+    return "its webhook" if references(webhook) else host_of(webhook)

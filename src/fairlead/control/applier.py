@@ -12,6 +12,8 @@ from functools import singledispatchmethod
 
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal
+from fairlead.control.references import References
+from fairlead.control.resources import StackResources
 from fairlead.control.runs import Runs
 from fairlead.core import plan as plans
 from fairlead.core.desired import StackRecord
@@ -23,7 +25,7 @@ from fairlead.core.observed import InstanceRecord
 from fairlead.core.processes import Outcome
 from fairlead.core.traffic import Mode, Routing, Target
 from fairlead.engines.base import Engine, LaunchOrder
-from fairlead.errors import EngineError, NotFound, PortInUse
+from fairlead.errors import EngineError, FairleadError, NotFound, PortInUse
 from fairlead.haproxy.base import Balancer
 from fairlead.store.database import Store
 
@@ -43,10 +45,12 @@ class Applier:
         layout: Layout,
         around: Surroundings,
         runs: Runs,
+        resources: StackResources,
     ) -> None:
         self._stack, self._store, self._engine, self._balancer = stack, store, engine, balancer
         self._journal, self._clock, self._layout, self._around = journal, clock, layout, around
-        self._runs = runs
+        self._runs, self.resources = runs, resources
+        self._references = References(store)
         self.configured: Routing | None = None
         """The routing that the balancer last accepted for this stack."""
         self.refused = ""
@@ -245,6 +249,26 @@ class Applier:
         await self._runs.end(action)
 
     @apply.register
+    async def _(self, action: plans.StartResource) -> None:
+        await self.resources.start(action)
+
+    @apply.register
+    async def _(self, action: plans.MarkAvailable) -> None:
+        await self.resources.mark_available(action)
+
+    @apply.register
+    async def _(self, action: plans.StopResource) -> None:
+        await self.resources.stop(action)
+
+    @apply.register
+    async def _(self, action: plans.KillResource) -> None:
+        await self.resources.kill(action)
+
+    @apply.register
+    async def _(self, action: plans.EndResource) -> None:
+        await self.resources.end(action)
+
+    @apply.register
     async def _(self, action: plans.Deregister) -> None:
         record = self._record(action.instance)
         if record.serves:
@@ -290,7 +314,12 @@ class Applier:
         release = self._store.release(self._stack, record.service, record.release)
         if release is None:
             raise NotFound(f"release {record.release} of {record.service} is not in the store")
-        start = start_of(release, record, self._layout, self._around)
+        try:
+            values = self._references.of_release(self._stack, release)
+            start = start_of(release, record, self._layout, self._around, values)
+        except FairleadError as error:
+            self._not_launched(record, error)
+            return
         order = LaunchOrder(
             stack=self._stack,
             id=record.id,
@@ -302,12 +331,14 @@ class Applier:
         try:
             await self._engine.launch(order)
         except EngineError as error:
-            self._tell("problem", record, f"{record.id} could not be launched: {error}")
-            why = str(error)
-            self._store.save_instance(advance(record, "retire", self._clock.now(), why=why, failed_start=True))
+            self._not_launched(record, error)
             return
         if record.serves:
             await self._register(record)
+
+    def _not_launched(self, record: InstanceRecord, error: FairleadError) -> None:
+        self._tell("problem", record, f"{record.id} could not be launched: {error}")
+        self._store.save_instance(advance(record, "retire", self._clock.now(), why=str(error), failed_start=True))
 
     def _address(self, instance: str, release: Release, taken: frozenset[str]) -> str:
         if release.address == "none":

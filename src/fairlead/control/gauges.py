@@ -6,33 +6,40 @@ as; like a job, but nothing of it is recorded.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from fairlead.control.references import References
 from fairlead.core.desired import StackRecord
 from fairlead.core.launch import Surroundings, start_once
 from fairlead.core.layout import Layout
+from fairlead.core.model import Release
 from fairlead.core.readings import Gauge
 from fairlead.core.running import serving_revision
+from fairlead.core.scaling.policies import CustomMetric
+from fairlead.errors import NotFound
 
 
 def gauges_of(
-    wanted: StackRecord, layout: Layout, around: Surroundings, user: tuple[int, int] | None
+    wanted: StackRecord,
+    layout: Layout,
+    around: Surroundings,
+    user: tuple[int, int] | None,
+    references: References,
 ) -> tuple[Gauge, ...]:
-    """Of one stack; none before anything serves, and while it goes down."""
+    """Of one stack; none before anything serves, and while it goes down. One that refers to what is not there is left
+    out: it is unknown until it is."""
     revision = serving_revision(wanted)
     if revision is None:
         return ()
     found = []
     for service in revision.stack.services:
+        release = revision.releases.get(service.name)
         for metric in service.custom_metrics:
-            environment, folder = {}, "/"
-            release = revision.releases.get(service.name)
-            if metric.argv is not None and release is not None:
-                start = start_once(release, metric.argv, wanted.name, f"{service.name}.{metric.name}", layout, around)
-                environment, folder = dict(start.environment), start.working_folder
-                # That name would make it a stray of the engine's, which is ended.
-                environment.pop("FAIRLEAD_RUN", None)
-                environment["FAIRLEAD_HOME"] = layout.home
-            found.append(
-                Gauge(
+            with suppress(NotFound):
+                environment, folder = _surroundings(
+                    wanted.name, service.name, metric, release, layout, around, references
+                )
+                gauge = Gauge(
                     stack=wanted.name,
                     service=service.name,
                     metric=metric.name,
@@ -40,10 +47,31 @@ def gauges_of(
                     environment=environment,
                     folder=folder,
                     user=user,
-                    url=metric.url,
+                    url=references.filled(wanted.name, metric.url) if metric.url else None,
                     field=metric.field,
                     series=metric.series,
                     every=metric.every,
                 )
-            )
+                found.append(gauge)
     return tuple(found)
+
+
+def _surroundings(
+    stack: str,
+    service: str,
+    metric: CustomMetric,
+    release: Release | None,
+    layout: Layout,
+    around: Surroundings,
+    references: References,
+) -> tuple[dict[str, str], str]:
+    """The environment and working folder of a metric's command; nothing for one that is read from a URL."""
+    if metric.argv is None or release is None:
+        return {}, "/"
+    values = references.of_release(stack, release)
+    start = start_once(release, metric.argv, stack, f"{service}.{metric.name}", layout, around, values)
+    environment = dict(start.environment)
+    # That name would make it a stray of the engine's, which is ended.
+    environment.pop("FAIRLEAD_RUN", None)
+    environment["FAIRLEAD_HOME"] = layout.home
+    return environment, start.working_folder

@@ -15,6 +15,7 @@ from fairlead.control.delivery import Courier
 from fairlead.control.journal import Journal
 from fairlead.control.observer import Observer
 from fairlead.control.ports import Builder, GaugesMaker, Meter
+from fairlead.control.resources import StackResources
 from fairlead.control.runs import Runs
 from fairlead.control.stackloop import StackLoop
 from fairlead.core.desired import StackRecord
@@ -24,6 +25,7 @@ from fairlead.core.layout import Layout
 from fairlead.core.observed import Observed
 from fairlead.engines.base import Engine
 from fairlead.haproxy.base import Balancer
+from fairlead.resources.base import Resources
 from fairlead.store.database import Store
 
 
@@ -38,6 +40,7 @@ class Machine:
     clock: Clock
     layout: Layout
     around: Surroundings
+    resources: Resources
     courier: Courier
     """Who brings what alarms have to tell."""
     version: str
@@ -89,11 +92,16 @@ class Loops:
             around=m.around,
         )
 
+    def resources_of(self, stack: str) -> StackResources:
+        """What does and observes the resources of a stack."""
+        m = self._m
+        return StackResources(stack, store=m.store, resources=m.resources, journal=self._journal, clock=m.clock)
+
     def add(self, stack: str) -> StackLoop:
         """The loop of a stack, made and not running yet."""
         m = self._m
-        runs = self.runs_of(stack)
-        observer = Observer(stack, m.store, m.engine, m.balancer, m.clock, runs)
+        runs, resources = self.runs_of(stack), self.resources_of(stack)
+        observer = Observer(stack, m.store, m.engine, m.balancer, m.clock, runs, resources)
         applier = Applier(
             stack,
             store=m.store,
@@ -104,6 +112,7 @@ class Loops:
             layout=m.layout,
             around=m.around,
             runs=runs,
+            resources=resources,
         )
         loop = StackLoop(
             stack,

@@ -5,7 +5,10 @@ The only memory kept here is since when a target has been down, and which health
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fairlead.control.clock import Clock
+from fairlead.control.resources import StackResources
 from fairlead.control.runs import Runs
 from fairlead.core.desired import StackRecord
 from fairlead.core.health import TargetHealth, explain, fails, is_down, target_health
@@ -26,9 +29,18 @@ WEIGHING = 5.0
 class Observer:
     """Of one stack."""
 
-    def __init__(self, stack: str, store: Store, engine: Engine, balancer: Balancer, clock: Clock, runs: Runs) -> None:
+    def __init__(
+        self,
+        stack: str,
+        store: Store,
+        engine: Engine,
+        balancer: Balancer,
+        clock: Clock,
+        runs: Runs,
+        resources: StackResources,
+    ) -> None:
         self._stack, self._store, self._engine, self._balancer, self._clock = stack, store, engine, balancer, clock
-        self._runs = runs
+        self._runs, self._resources = runs, resources
         self._oversize_at: dict[str, float] = {}
         self._weighed_at = float("-inf")
         self._unhealthy_at: dict[str, float] = {}
@@ -45,7 +57,8 @@ class Observer:
         await self._weigh(wanted)
         missing = tuple(one for one in report.missing if one.stack == self._stack)
         missing += unheard(wanted, configured, refused)
-        return self._judge(wanted, configured, sightings, report, missing)
+        resources = await self._resources.observe()
+        return replace(self._judge(wanted, configured, sightings, report, missing), resources=resources)
 
     def _judge(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal, Progress
+from fairlead.control.references import References
 from fairlead.control.sizing import Sizing, answer, reached, refuse_failures
 from fairlead.control.stackloop import StackLoop
 from fairlead.control.standby import others_that_serve, refuse_unless_in_service, taken_aside, taken_back
@@ -45,6 +46,7 @@ class Operations:
         self._store, self._engine, self._journal, self._clock = store, engine, journal, clock
         self._layout, self._around, self._user, self._loop_for = layout, around, user, loop_for
         self._sizing = Sizing(store, journal, clock)
+        self._references = References(store)
 
     async def scale(
         self,
@@ -158,13 +160,15 @@ class Operations:
             found = self.instance(record, instance)
             refuse_unless_run(found.runs, instance, "there is no program here to look into")
             release = self._release(record.name, found.service, found.release)
-            start = start_of(release, found, self._layout, self._around)
+            values = self._references.of_release(record.name, release)
+            start = start_of(release, found, self._layout, self._around, values)
         else:
             declared = service_named(record, service or "")
             refuse_unless_run(declared.runs, declared.name, "there is no release to run a command in")
             name = declared.name
             release = record.desired.releases[name]
-            start = start_once(release, (), record.name, f"{name}.run", self._layout, self._around)
+            values = self._references.of_release(record.name, release)
+            start = start_once(release, (), record.name, f"{name}.run", self._layout, self._around, values)
         return self._described(start, release, instance)
 
     def _described(self, start: Start, release: Release, instance: str | None) -> dict[str, Any]:

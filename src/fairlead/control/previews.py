@@ -6,9 +6,13 @@ enforce. The releases are judged, not built.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fairlead.control.ports import Builder
+from fairlead.control.references import References
+from fairlead.control.resources import StackResources
+from fairlead.control.resources_view import needed_at_rest
 from fairlead.control.ups import UpRequest, placed
 from fairlead.core.desired import Revision
 from fairlead.core.differences import differences
@@ -21,12 +25,17 @@ from fairlead.store.database import Store
 class Previews:
     """Of one daemon."""
 
-    def __init__(self, store: Store, builder: Builder, balancer: Balancer) -> None:
+    def __init__(
+        self, store: Store, builder: Builder, balancer: Balancer, resources_of: Callable[[str], StackResources]
+    ) -> None:
         self._store, self._builder, self._balancer = store, builder, balancer
+        self._resources_of = resources_of
 
     async def plan(self, request: UpRequest) -> dict[str, Any]:
         """See `Supervisor.plan`."""
         stack = read(request.path, env=request.env, dotenv=request.dotenv)
+        stack = References(self._store).numbered(stack)
+        await self._resources_of(stack.name).vet(stack)
         record = self._store.stack(stack.name)
         if record is not None and record.wanted == "down":
             record = None
@@ -46,6 +55,7 @@ class Previews:
             "changes": [{"service": one.service, "what": one.what, "why": one.why} for one in changes],
             "engine": stack.engine,
             "unenforced": list(stack.unenforced),
+            "notes": needed_at_rest(stack, self._store.resources(stack.name)),
             "urls": [listener.url for listener in stack.listeners],
         }
 

@@ -17,6 +17,7 @@ from typing import Any
 from fairlead.control import schedule
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal
+from fairlead.control.references import References
 from fairlead.core import plan as plans
 from fairlead.core.desired import StackRecord
 from fairlead.core.launch import Surroundings, start_once
@@ -26,7 +27,7 @@ from fairlead.core.processes import Outcome, Process
 from fairlead.core.running import serving_revision
 from fairlead.core.runs import Due, Run, RunRecord
 from fairlead.engines.base import Engine, LaunchOrder
-from fairlead.errors import EngineError, NotFound, StoreError, UsageError
+from fairlead.errors import EngineError, FairleadError, NotFound, StoreError, UsageError
 from fairlead.store.database import Store
 
 log = logging.getLogger("fairlead")
@@ -54,6 +55,7 @@ class Runs:
     ) -> None:
         self._stack, self._store, self._engine, self._journal = stack, store, engine, journal
         self._clock, self._layout, self._around = clock, layout, around
+        self._references = References(store)
         self._begun: dict[str, tuple[str, str]] = {}
         """As the store's table of schedules, for what could not be written there."""
         self._unreadable: set[str] = set()
@@ -223,7 +225,12 @@ class Runs:
         if release is None:
             self._finish(replace(record, error=f"release {record.release} of {record.service} is no longer there"))
             return
-        start = start_once(release, record.argv, self._stack, record.id, self._layout, self._around)
+        values = self._references.of_release(self._stack, release)
+        try:
+            start = start_once(release, record.argv, self._stack, record.id, self._layout, self._around, values)
+        except FairleadError as error:
+            self._finish(replace(record, error=f"could not be started: {error}"))
+            return
         order = LaunchOrder(
             stack=self._stack,
             id=record.id,

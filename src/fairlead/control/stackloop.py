@@ -38,6 +38,9 @@ from fairlead.core.plan import (
     Succeed,
 )
 from fairlead.core.reconcile import decide, waiting
+from fairlead.core.resources.model import key_of
+from fairlead.core.resources.records import state_of
+from fairlead.core.resources.words import to_be_ready
 from fairlead.core.routing import way_back
 from fairlead.engines.base import Engine
 from fairlead.errors import BalancerError, FairleadError, NotFound
@@ -173,7 +176,7 @@ class StackLoop:
         waits = waiting(wanted, observed, now)
         for service, names in waits.items():
             if self._said_waiting.get(service) != names:
-                text = f"{service} waits for {' and '.join(names)} to be healthy"
+                text = f"{service} waits for {to_be_ready(names, wanted)}"
                 self._journal.say(self.name, text, service=service)
         self._said_waiting = waits
 
@@ -289,6 +292,9 @@ class StackLoop:
         """Collect what explains the failure while the instance can still be looked at, then go back."""
         stack = wanted.desired.stack
         key = "app" if _is_app(wanted, action.service) else "command"
+        if action.resource:
+            self._give_up_for_resource(wanted, action)
+            return
         if any(run.record.id == action.instance for run in observed.runs):
             key = "before_traffic"
         place, clauses = stack.place(f"services.{action.service}.{key}"), [action.reason]
@@ -305,6 +311,12 @@ class StackLoop:
         if self._store.stack(self.name) != wanted:
             return  # it was taken down, for example, while we looked: the next cycle judges anew
         self.fail(wanted, reason="; ".join(clauses), place=place, detail=tail)
+
+    def _give_up_for_resource(self, wanted: StackRecord, action: GiveUp) -> None:
+        stack = wanted.desired.stack
+        key = next((key_of(one) for one in stack.resources if one.id == action.resource), "")
+        tail = self.applier.resources.log_tail(action.resource)
+        self.fail(wanted, reason=action.reason, place=stack.place(key), detail=tail)
 
     async def _why_silent(self, wanted: StackRecord, observed: Observed, instance: Instance) -> list[str]:
         _, clause = self.observer.health(wanted, observed)[instance.record.id]
@@ -386,4 +398,5 @@ def _is_busy(wanted: StackRecord, observed: Observed) -> bool:
         or wanted.under_way is not None
         or any(instance.record.state not in ("in_service", "warm") for instance in observed.instances)
         or bool(runs.live(observed.runs))
+        or any(seen.is_launched and state_of(seen) in ("starting", "stopping") for seen in observed.resources)
     )

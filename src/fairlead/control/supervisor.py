@@ -17,6 +17,7 @@ from fairlead.aiokit.tasks import Tasks
 from fairlead.control.alarms import Alarms
 from fairlead.control.applier import targets_of
 from fairlead.control.certificates import Certificates
+from fairlead.control.data import Data
 from fairlead.control.explain import explain_past, explain_present
 from fairlead.control.gauges import gauges_of
 from fairlead.control.journal import Journal, Progress
@@ -25,8 +26,10 @@ from fairlead.control.metering import Metering
 from fairlead.control.openings import Openings
 from fairlead.control.operations import Operations, refuse_unless_run, service_named
 from fairlead.control.previews import Previews
+from fairlead.control.references import References
 from fairlead.control.runs import shown_jobs, shown_run, shown_run_with_log
 from fairlead.control.scaling import Autoscaler
+from fairlead.control.secrets import Secrets
 from fairlead.control.stackloop import StackLoop, keep_way_back
 from fairlead.control.suspending import Suspending
 from fairlead.control.ups import UpRequest, Ups
@@ -75,10 +78,18 @@ class Supervisor:
             memory=m.memory,
             scaler=self._scaler,
             gauges=m.gauges(self._tell_gauge, self._failed) if m.gauges else None,
-            gauges_of=partial(gauges_of, layout=m.layout, around=m.around, user=m.app_user),
+            gauges_of=partial(
+                gauges_of, layout=m.layout, around=m.around, user=m.app_user, references=References(m.store)
+            ),
         )
-        self._ups = Ups(m.store, m.balancer, m.builder, m.clock, self.journal, loops.of)
-        self._previews = Previews(m.store, m.builder, m.balancer)
+        self.secrets = Secrets(m.store, self.journal)
+        """What `fairlead secret` does."""
+        self.data = Data(machine, loops, self.journal)
+        """What `fairlead data` does."""
+        self._ups = Ups(
+            m.store, m.balancer, m.builder, m.clock, self.journal, loops.of, loops.resources_of, self.secrets
+        )
+        self._previews = Previews(m.store, m.builder, m.balancer, loops.resources_of)
         self._operations = Operations(
             m.store, m.engine, self.journal, m.clock, m.layout, m.around, m.app_user, loops.of
         )
@@ -96,6 +107,11 @@ class Supervisor:
                 self.journal.event(seen.stack, "ended", f"{seen.id} killed: its stack is gone", instance=seen.id)
                 await m.engine.kill(seen.stack, seen.id)
                 await m.engine.clear(seen.stack, seen.id)
+        for kept in await m.resources.observe():
+            if m.store.resource(kept.stack, kept.id) is None or kept.stack not in names:
+                self.journal.event(kept.stack, "resource_killed", f"{kept.id} killed: its stack is gone")
+                await m.resources.kill(kept.stack, kept.id)
+                await m.resources.clear(kept.stack, kept.id)
         routings: list[Routing] = []
         targets: list[Target] = []
         for record in records:
@@ -111,6 +127,7 @@ class Supervisor:
         for record in records:
             await keep_way_back(m.balancer, record)
         m.engine.on_change(self.wake)
+        m.resources.on_change(self.wake)
         m.balancer.on_change(self.wake)
         found = f"{len(records)} stack{'s' if len(records) != 1 else ''}"
         self.journal.event("", "daemon_started", f"daemon {m.version} started (pid {m.pid}), {found}")
@@ -131,6 +148,7 @@ class Supervisor:
                 self._openings.expire()
                 await self._m.engine.tend()
                 await self._m.balancer.tend()
+                await self._m.resources.tend()
             except FairleadError as error:
                 problems.add(f"housekeeping: {error}")
             except Exception as error:
@@ -158,6 +176,7 @@ class Supervisor:
         await self._alarms.close()
         await self._m.balancer.close()
         await self._m.engine.close()
+        await self._m.resources.close()
 
     async def status(self, stack: str | None = None, *, explain: bool = False) -> dict[str, Any]:
         """The contract of `fairlead status --json` (docs/reference/status.md). explain: each instance also gets a
@@ -176,8 +195,11 @@ class Supervisor:
             now = self._m.clock.now()
             figures = partial(self._metering.figures, record.name)
             scaling = partial(self._scaler.shown, record, observed)
+            programs = loop.applier.resources.programs
             shown.append(
-                stack_status(record, observed, healths, alarms, certificates, now, figures, scaling, explain=explain)
+                stack_status(
+                    record, observed, healths, alarms, certificates, now, figures, scaling, programs, explain=explain
+                )
             )
         nodes = [
             {"pid": node.pid, "version": node.version, "state": node.state, "problem": node.problem}
@@ -231,8 +253,8 @@ class Supervisor:
         return {"stacks": stacks, "text": _down(len(stacks))}
 
     def is_idle(self) -> bool:
-        """Whether no stack is up, going down or being brought up."""
-        return not self._m.store.stacks() and not self._ups.turns.under_way
+        """Whether no stack is up, going down or being brought up, and no data are worked with."""
+        return not self._m.store.stacks() and not self._ups.turns.under_way and not self.data.is_busy
 
     def events(self, stack: str | None, limit: int, after: int) -> list[dict[str, Any]]:
         """Oldest first, at most the last `limit` with id > after."""
@@ -263,7 +285,7 @@ class Supervisor:
 
     async def plan(self, request: UpRequest) -> dict[str, Any]:
         """What `up` would change, changing nothing: {"stack", "first", "changed", "changes": [{"service", "what",
-        "why"}], "unenforced", "urls"}. SpecError, BuildError as from `up`."""
+        "why"}], "unenforced", "notes", "urls"}. SpecError, BuildError as from `up`."""
         return await self._previews.plan(request)
 
     async def scale(

@@ -13,11 +13,14 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fairlead.control.clock import Clock
 from fairlead.control.journal import Journal, Progress
 from fairlead.control.ports import Builder
+from fairlead.control.resources import StackResources
+from fairlead.control.secrets import Secrets
 from fairlead.control.stackloop import StackLoop, keep_way_back
 from fairlead.control.turns import Turns
 from fairlead.core.census import in_place
@@ -29,6 +32,7 @@ from fairlead.core.routing import openings_of, routing_of
 from fairlead.errors import BalancerError, DeploymentFailed, FairleadError, NotFound, StoreError, UsageError
 from fairlead.haproxy.base import Balancer
 from fairlead.spec import read
+from fairlead.spec.dotenv import parse_dotenv
 from fairlead.store.database import Store
 
 HEALTHY_PATIENCE = 30.0
@@ -60,21 +64,26 @@ class Ups:
         clock: Clock,
         journal: Journal,
         loop_for: Callable[[str], StackLoop],
+        resources_of: Callable[[str], StackResources],
+        vault: Secrets,
     ) -> None:
         self._store, self._balancer, self._builder = store, balancer, builder
+        self._resources_of, self._secrets = resources_of, vault
         self._clock, self._journal, self._loop_for = clock, journal, loop_for
         self.turns = Turns(journal, clock)
 
     async def up(self, request: UpRequest, progress: Progress) -> dict[str, Any]:
         """See `Supervisor.up`."""
         stack = read(request.path, env=request.env, dotenv=request.dotenv)
-        return await self.turns.take("up", stack.name, request.who, lambda: self._up(stack), progress)
+        env = {**parse_dotenv(request.dotenv)[0], **request.env}
+        return await self.turns.take("up", stack.name, request.who, lambda: self._up(stack, env), progress)
 
     async def restart(self, name: str, services: tuple[str, ...], progress: Progress) -> dict[str, Any]:
         """See `Supervisor.restart`. services: those to replace."""
         return await self.turns.take("restart", name, "", lambda: self._restart(name, services), progress)
 
-    async def _up(self, stack: Stack) -> dict[str, Any]:
+    async def _up(self, stack: Stack, env: Mapping[str, str]) -> dict[str, Any]:
+        """env: where secrets are looked for that nobody has set."""
         record = self._store.stack(stack.name)
         if record and record.wanted == "down":
             self._say(stack, "waiting: the stack is still going down")
@@ -85,6 +94,8 @@ class Ups:
         if not self._store.recording:
             # A build would eat the room that healing needs.
             raise StoreError("the disk is full", "nothing can be recorded", "Make room, then run `fairlead up` again.")
+        await self._resources_of(stack.name).vet(stack)
+        stack = self._secrets.filled(stack, env, partial(self._say, stack))
         with placed(stack):
             await self._balancer.reserve(stack.name, stack.listeners)
         try:
@@ -105,6 +116,7 @@ class Ups:
             raise
         await self._finish(record)
         await self._prune(record)
+        self._secrets.forget_earlier(stack.name)
         return _done(record, changed)
 
     async def _restart(self, name: str, services: tuple[str, ...]) -> dict[str, Any]:

@@ -6,17 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fairlead.control.resources_view import shown_needs, shown_resources
 from fairlead.core.desired import StackRecord
 from fairlead.core.figures import Figures
 from fairlead.core.health import TargetHealth
 from fairlead.core.model import Listener, Service
 from fairlead.core.observed import Instance, Observed
 from fairlead.core.reconcile import service_of, waiting
+from fairlead.core.resources.words import to_be_ready
 from fairlead.core.routing import way_to
 from fairlead.core.rules import Request
 from fairlead.core.runs import live
 from fairlead.core.scaling.shown import ScalingShown
 from fairlead.core.traffic import CertificateReport
+from fairlead.resources.base import Program
 
 EVERY_CODE = "100-599"
 """What the answer to `fairlead check` may be where no health check says which answers are good."""
@@ -39,12 +42,14 @@ def stack_status(
     now: float,
     figures: FiguresOf,
     scaling: ScalingOf,
+    programs: Mapping[str, Program],
     *,
     explain: bool,
 ) -> dict[str, Any]:
-    """One entry of `stacks`, at `now` (monotonic seconds). alarms: as from `Alarms.shown`. certificates: those that its
-    listeners show. figures: how a service, or an instance of it, did of late. scaling: what is shown of a service's
-    auto scaling group. A service that left the file is shown until its last instance has ended."""
+    """One entry of `stacks`, at `now` (monotonic seconds). programs: what serves each resource. alarms: as from
+    `Alarms.shown`. certificates: those that its listeners show. figures: how a service, or an instance of it, did of
+    late. scaling: what is shown of a service's auto scaling group. A service that left the file is shown until its last
+    instance has ended."""
     stack = wanted.desired.stack
     names = [service.name for service in stack.services]
     names += sorted({instance.record.service for instance in observed.instances} - set(names))
@@ -58,10 +63,11 @@ def stack_status(
                 **_service(name, wanted, observed, healths, waits, now, figures, explain=explain),
                 "suspended": list(wanted.suspended.get(name, ())),
                 "scaling": asdict(group) if (group := scaling(name)) else None,
+                "needs": shown_needs(service_of(wanted, name), wanted, observed),
             }
             for name in names
         ],
-        "resources": [],
+        "resources": shown_resources(wanted, observed, programs),
         "jobs": len(stack.jobs),
         "alarms": list(alarms),
         "unenforced": list(stack.unenforced),
@@ -130,14 +136,14 @@ def _service(
         ],
     }
     if explain:
-        shown["explanation"] = _why_none(name, observed, waits)
+        shown["explanation"] = _why_none(name, wanted, observed, waits)
     return shown
 
 
-def _why_none(name: str, observed: Observed, waits: Mapping[str, tuple[str, ...]]) -> str:
+def _why_none(name: str, wanted: StackRecord, observed: Observed, waits: Mapping[str, tuple[str, ...]]) -> str:
     """What a service waits for before it is started, or ""."""
     if name in waits:
-        return f"waits for {' and '.join(waits[name])} to be healthy"
+        return f"waits for {to_be_ready(waits[name], wanted)}"
     if any(run.record.kind == "before_traffic" and run.record.name == name for run in live(observed.runs)):
         return "before_traffic is running"
     return ""

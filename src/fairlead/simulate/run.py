@@ -131,7 +131,7 @@ def _alone(stack: Stack, service: Service) -> StackRecord:
     release = Release(
         service=service.name, number=1, fingerprint="", source="", environment_folder=None, argv=(), address="unix"
     )
-    wanted = replace(stack, services=(alone,), listeners=(), jobs=(), alarms=())
+    wanted = replace(stack, services=(alone,), listeners=(), jobs=(), alarms=(), resources=())
     return StackRecord(
         name=stack.name, wanted="up", desired=Revision(stack=wanted, releases={service.name: release}),
         previous=None, deployment=None, check_token="",
