@@ -7,6 +7,7 @@
     python -m bench seeing     what access log and metrics cost: requests/s, the daemon, the disk
     python -m bench up         `up` cold and warm
     python -m bench scaling    how soon a load step is answered, what deciding costs, a simulated day
+    python -m bench ip-location  what the cache of examples/ip-location brings and costs
     python -m bench daemon     what the daemon costs: idle, a turn of its loop, commands, deployments
 
 Several may be named. Tables go to stdout, progress to stderr. Exit status: 0; 1 when a bar is missed (the table names
@@ -18,10 +19,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench import daemon, proxies, rules, scaling, seeing, tls, ups
+from bench import daemon, ip_location, proxies, rules, scaling, seeing, tls, ups
 from bench.machine import CannotMeasure, described
 
-WHAT = ("proxies", "rules", "tls", "seeing", "up", "scaling", "daemon")
+WHAT = ("proxies", "rules", "tls", "seeing", "up", "scaling", "ip-location", "daemon")
 
 SHORT = 1.0
 """Seconds that one measurement of rules and of TLS takes at most: there are many."""
@@ -45,6 +46,7 @@ def main() -> int:
         "seeing": lambda: seeing.measure(asked.rounds, asked.seconds),
         "up": ups.measure,
         "scaling": scaling.measure,
+        "ip-location": lambda: ip_location.measure(asked.rounds, asked.seconds),
         "daemon": daemon.measure,
     }
     for name in WHAT if "all" in asked.what else asked.what:

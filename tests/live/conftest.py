@@ -33,9 +33,7 @@ def plain_program() -> Iterator[str]:
     environment.pop("VIRTUAL_ENV", None)
     uv = Path(sys.executable).parent / "uv"
     # uv would take an earlier build of this folder from its cache: it looks at pyproject.toml only.
-    words = (
-        "sync --locked --no-dev --all-extras --no-editable --reinstall-package fairlead --python /usr/bin/python3 --link-mode copy"
-    )
+    words = "sync --locked --no-dev --all-extras --no-editable --reinstall-package fairlead --python /usr/bin/python3 --link-mode copy"
     made = subprocess.run(
         [str(uv), *words.split()],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
@@ -72,7 +70,9 @@ def _give_a_name(uid: int) -> None:
     with suppress(KeyError):
         pwd.getpwuid(uid)
         return
-    words = f"useradd --uid {uid} --user-group --no-create-home --home-dir /nonexistent --shell /bin/false fairlead-test"
+    words = (
+        f"useradd --uid {uid} --user-group --no-create-home --home-dir /nonexistent --shell /bin/false fairlead-test"
+    )
     subprocess.run(words.split(), capture_output=True, timeout=60)
     # Another worker may have been first.
     need(pwd.getpwuid(uid), "useradd does not work here")

@@ -148,7 +148,9 @@ class House:
 
     def port(self, stack: str) -> int:
         ports = self.__dict__.setdefault("_ports", {})
-        return int(ports.setdefault(stack, a_free_port()))
+        if stack not in ports:
+            ports[stack] = a_free_port()
+        return int(ports[stack])
 
     def url(self, stack: str, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.port(stack)}{path}"

@@ -161,12 +161,15 @@ def test_policies_on_what_is_not_simulated_are_named() -> None:
     assert result.summary.over_target == {"memory at 50%": None}
 
 
-def test_other_services_jobs_and_preparations_play_no_part() -> None:
+def test_other_services_jobs_data_and_preparations_play_no_part() -> None:
     text = """
 name: shop
+databases: {store: {engine: postgres}}
 services:
   web:
     app: "app:app"
+    secrets: [KEY]
+    environment: {DATABASE_URL: "${databases.store.url}"}
     before_traffic: "true"
     after: [db]
     scaling: {min: 2, max: 4, policies: [{target: {metric: cpu, value: 50%}}]}

@@ -80,9 +80,16 @@ class S3:
         key = f"{user_of(resource)},{place.password}".replace('"', '""')
         files = (f"--config={place.run}/{CONFIGURATION}", f"--cache-dir={place.run}/cache")
         where = (f"--addr={HOST}:{place.port}", f"--addr=unix://{place.run}/{SOCKET}")
-        environment = {"RCLONE_AUTH_KEY": f'"{key}"', "GOGC": GARBAGE}
+        words = (program.path, "serve", "s3", *files, *where, *LIMITS, "--", place.data)
         return Start(
-            argv=(program.path, "serve", "s3", *files, *where, *LIMITS, "--", place.data), environment=environment
+            argv=("/bin/sh", "-c", KEEPER, "rclone's keeper", *words),
+            environment={
+                "RCLONE_AUTH_KEY": f'"{key}"',
+                "GOGC": GARBAGE,
+                "PATH": SYSTEM_PATH,
+                "SOCKET": f"{place.run}/{SOCKET}",
+                "AGAIN": f"{place.run}/{s3_data.AGAIN}",
+            },
         )
 
     async def ask(self, resource: Resource, place: Place) -> str:

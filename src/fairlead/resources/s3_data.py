@@ -64,7 +64,7 @@ async def backup(bucket: Bucket, place: Place, file: str, progress: Callable[[st
 
 
 async def restore(bucket: Bucket, place: Place, file: str, progress: Callable[[str], None]) -> None:
-    """Replace its objects by those of `file`; its server answers again soon. ResourceError, OSError: nothing changed."""
+    """Replace its objects by those of `file`; its server answers again soon. ResourceError, OSError."""
     folder, fresh = f"{place.data}/{bucket.name}", f"{place.data}{FRESH}"
     with opened(file) as source:
 
