@@ -7,12 +7,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fairlead.core.resources.backups import backup_name
 from fairlead.errors import BuildError
 from fairlead.releases.source import printable, read_tree, survey, tracked_paths
 from tests.needs import need
@@ -105,6 +107,12 @@ def test_fairleads_own_home_inside_the_source_is_never_copied(source: Path) -> N
         assert survey(str(source), never=(home,)).paths == ("app.py",)
     finally:
         (source.parent / f"{source.name}-link").unlink()
+
+
+def test_a_backup_of_data_that_was_left_there_is_never_copied(source: Path) -> None:
+    name = backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33))
+    a_tree(source, {"app.py": "", name: "", f"{name}.partial": "", "fixtures/store.dump": ""})
+    assert survey(str(source), tracked=(name,)).paths == ("app.py", "fixtures/store.dump")
 
 
 def test_the_stacks_own_file_is_never_copied_and_one_of_that_name_elsewhere_is(source: Path) -> None:

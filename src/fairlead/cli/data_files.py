@@ -16,6 +16,7 @@ from fairlead.cli.names import complete_path
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session
 from fairlead.cli.typed import ask_to_type, yes_option
+from fairlead.core.resources.backups import backup_name
 from fairlead.errors import UsageError
 
 
@@ -43,7 +44,7 @@ def backup(session: Session, id: str, file: str | None, stack: str | None, as_js
         if client is None:
             raise no_data(session)
         meant = stack_of(client, stack, id)
-        path = os.path.abspath(file or default_name(meant, id, row_of(client, meant, id)["engine"], datetime.now()))
+        path = os.path.abspath(file or backup_name(meant, id, row_of(client, meant, id)["engine"], datetime.now()))
         if os.path.isdir(path):
             raise UsageError(f"{output.cell(path)} is a folder", "", "Name a file in it.")
         began: list[dict[str, Any]] = []
@@ -99,8 +100,3 @@ def restore(session: Session, id: str, file: str, yes: bool, stack: str | None, 
     show(answer, as_json)
     output.next_commands(f"fairlead data shell {named(id, stack)}", "fairlead status")
     return None
-
-
-def default_name(stack: str, id: str, engine: str, now: datetime) -> str:
-    """`shop-store-20261122-0133.postgres.dump`. now: local time, as folders show it."""
-    return f"{stack}-{id}-{now:%Y%m%d-%H%M}.{engine}.dump"

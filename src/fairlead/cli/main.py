@@ -37,7 +37,7 @@ Exit status:
   1    it failed, or (check) it does not hold
   2    the request makes no sense: usage, an invalid file, no such stack; (plan --exit-code) there are changes
   3    another daemon holds the home (daemon)
-  126  (exec, run) the command cannot be run; 127: it is not there; otherwise the status is the command's own
+  126  (exec, run, data shell) the program cannot be run; 127: it is not there; otherwise the status is its own
   130  interrupted by Ctrl-C
   141  nobody reads the output any more
 """

@@ -80,7 +80,7 @@ def set_value(ctx: click.Context, name: str, file: str | None, stack: str | None
       0    it is set
       1    it cannot be kept
       2    the name or the value cannot be used, or it is not clear which stack is meant
-      130  interrupted; nothing is changed
+      130  interrupted while it asked for the value; nothing is changed
     """
     if ctx.args:
         raise UsageError(

@@ -5,10 +5,10 @@ and the top-level folders that were left out. Out of `read_tree`: the hashes of 
 of exactly that. One pass does both, so a file that is edited meanwhile cannot make a copy that differs from its hash;
 `build.py` reads until two passes agree, so that a copy holds no mixture of before and after an edit either.
 
-The laws: `.git`, `__pycache__`, virtual environments, the stack's own file (an edit of it alone is no new release) and
-fairlead's home are never copied; a symlink is copied as a link and may not lead out of the source; what is no file
-(socket, pipe, device) is left out and named. Folders without a wanted file do not exist, as in git. Names need not be
-UTF-8. Times and owners count for nothing.
+The laws: `.git`, `__pycache__`, virtual environments, the stack's own file (an edit of it alone is no new release),
+what `fairlead data backup` left there and fairlead's home are never copied; a symlink is copied as a link and may not
+lead out of the source; what is no file (socket, pipe, device) is left out and named. Folders without a wanted file do
+not exist, as in git. Names need not be UTF-8. Times and owners count for nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from fairlead.aiokit.programs import run
 from fairlead.core.fingerprint import tree_hash
+from fairlead.core.resources.backups import is_backup
 from fairlead.errors import BuildError, FairleadError
 from fairlead.releases.ignore import IgnoreRules, repository_above, rules_above
 
@@ -140,7 +141,10 @@ class _Walk:
 
     def _is_never_file(self, path: str) -> bool:
         # The name is asked first: it is free, and there may be thousands of files.
-        return os.path.basename(path) in self._never_files and os.path.isfile(path) and _identity(path) in self._never
+        name = os.path.basename(path)
+        return is_backup(name) or (
+            name in self._never_files and os.path.isfile(path) and _identity(path) in self._never
+        )
 
     def want_tracked(self, path: str) -> None:
         """Add a path that git tracks, unless it is gone, never wanted, or lies behind what is now a link."""

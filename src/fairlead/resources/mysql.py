@@ -66,6 +66,7 @@ class Mysql:
         database = _database(resource)
         options = mysql_restore.options_of(admin_password(place.password), f"{place.run}/{SOCKET}")
         await asyncio.to_thread(write_private, f"{place.run}/{OPTIONS}", options, place.user)
+        await mysql_making.make_temporary_folder(database, place)
         wrote = mysql_programs.written_by(place.data)
         if wrote:
             _refuse_other(database, program, wrote)
@@ -79,7 +80,7 @@ class Mysql:
         words = [*_SHARED, *_OWN[program.name]]
         words += [f"--socket={place.run}/{SOCKET}", f"--pid-file={place.run}/pid", f"--port={place.port}"]
         return Start(
-            argv=(*mysql_making.words(program, place.data), *words),
+            argv=(*mysql_making.words(program, place.data, place), *words),
             environment=mysql_making.environment(program),
         )
 

@@ -24,6 +24,9 @@ from fairlead.resources.recipe import Place
 MAKING_PATIENCE = 600.0
 """Seconds; MariaDB takes half of one on a disk that does nothing else, MySQL three."""
 
+TEMPORARY = "tmp"
+"""The folder in the run folder for temporary tables."""
+
 _SQL = ("system_tables.sql", "performance_tables.sql", "system_tables_data.sql")
 """Of MariaDB's package, each with `mysql_` or `mariadb_` before it."""
 
@@ -43,7 +46,7 @@ async def make(program: Program, fresh: str, database: Database, place: Place) -
         mode += ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_520_ci"]
         with _in_memory(text) as source:
             await dumps.run(
-                [*words(program, fresh), *mode],
+                [*words(program, fresh, place), *mode],
                 env=environment(program), user=place.user, what=what, stdin=source.fileno(), timeout=MAKING_PATIENCE,
             )  # fmt: skip
         await asyncio.to_thread(write_private, f"{fresh}/{WROTE}", f"{program}\n", place.user)
@@ -58,7 +61,22 @@ async def note_program(program: Program, place: Place) -> None:
         await asyncio.to_thread(write_private, f"{place.data}/{WROTE}", f"{program}\n", place.user)
 
 
-def words(program: Program, data: str) -> tuple[str, ...]:
+async def make_temporary_folder(database: Database, place: Place) -> None:
+    """For temporary tables: a server of its own folder, because each removes at its start what it finds there, also
+    another's. ResourceError."""
+    if ":" in place.run:
+        raise ResourceError(
+            f"MySQL cannot run the database {database.id}",
+            f"the folder {place.run} has a colon in its name, at which it divides names of folders",
+            "choose another home: --home, or FAIRLEAD_HOME",
+        )
+    try:
+        await asyncio.to_thread(make_folder, f"{place.run}/{TEMPORARY}", place.user)
+    except OSError as problem:
+        raise ResourceError(f"{place.run}/{TEMPORARY} cannot be made", problem.strerror or str(problem)) from problem
+
+
+def words(program: Program, data: str, place: Place) -> tuple[str, ...]:
     """How the server is called on a data folder, in whatever mode: the first word keeps the machine's my.cnf out."""
     installed = installation(program.path)
     plugins = next(
@@ -69,7 +87,8 @@ def words(program: Program, data: str) -> tuple[str, ...]:
     found = (f"--plugin-dir={plugins}",) if plugins else ()
     return (
         program.path, "--no-defaults", f"--datadir={data}", f"--basedir={installed.base}",
-        f"--lc-messages-dir={installed.share}", f"--character-sets-dir={installed.share}/charsets", *found,
+        f"--lc-messages-dir={installed.share}", f"--character-sets-dir={installed.share}/charsets",
+        f"--tmpdir={place.run}/{TEMPORARY}", *found,
     )  # fmt: skip
 
 

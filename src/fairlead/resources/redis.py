@@ -1,14 +1,15 @@
 """Caches: a Valkey or Redis of this machine for each.
 
 Services are the user `default`, by TCP. The daemon is the user `fairlead`, by the Unix socket; its password is made
-anew for each launch and lies beside the socket. Data that are not kept are thrown away at each start, so that switching
-`persist` on never brings back what was forgotten long ago. Kept data carry the name of the program that wrote them, and
-`prepare` refuses one that cannot read them.
+anew for each launch and lies beside the socket. Data that were kept are set aside when the file stops asking for it, so
+that switching `persist` on never brings back what is of long ago. Kept data carry the name of the program that wrote
+them, and `prepare` refuses one that cannot read them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import secrets
 import shutil
@@ -126,7 +127,10 @@ def _prepare(program: Program, cache: Cache, place: Place) -> None:
     with acting_as(place.user):
         remove_tree(f"{place.data}.{redis_data.SCRATCH}")
         wrote = _wrote(place)
-        if not cache.persist:
+        if not cache.persist and wrote:
+            # Nobody asked for its deletion, and it must not come back as if it were of today.
+            os.rename(place.data, _unused(f"{place.data}.kept"))
+        elif not cache.persist:
             remove_tree(place.data)
         elif wrote and not redis_programs.reads(program.name, program.version, wrote):
             raise ResourceError(
@@ -141,6 +145,11 @@ def _prepare(program: Program, cache: Cache, place: Place) -> None:
         write_private(f"{place.run}/{KEY}", key, None)
         text = configuration(cache, data=place.data, socket=socket, port=place.port, password=place.password, admin=key)
         write_private(f"{place.run}/{CONFIGURATION}", text, None)
+
+
+def _unused(path: str) -> str:
+    """`path-1`, or the first number that is not there yet."""
+    return next(name for number in itertools.count(1) if not os.path.lexists(name := f"{path}-{number}"))
 
 
 def _wrote(place: Place) -> str:

@@ -192,7 +192,8 @@ def _script(line: Line) -> int:
         sys.stdout.buffer.flush()
 
     for text in sys.stdin:
-        refused |= not _turn(line, text, tell)
+        if not _turn(line, text, tell):
+            refused = True
     return 1 if refused else 0
 
 
