@@ -1,5 +1,5 @@
 # make setup   .venv with fairlead and the tools that tests and lint need
-# make demo    fairlead up examples/host-date; PORT=9090 make demo for another port
+# make demo    fairlead up examples/host-date; PORT=9090 make demo for another port, make demo EXAMPLE=photos for another
 # make test    every test this machine can run
 # make lint    style, types, import rules
 # make soak    half an hour of load and random kills; MINUTES=5 make soak for less
@@ -9,6 +9,10 @@
 PYTHON ?= python3
 MINUTES ?= 30
 WORKERS ?= 2
+EXAMPLE ?= host-date
+# What an example needs beyond fairlead itself, and the secrets that are made up for it once.
+EXTRAS_photos := --extra postgres --extra s3
+SECRETS_photos := FLASK_SECRET
 VENV := .venv
 UV := $(VENV)/bin/uv
 # Nothing a caller's shell has activated may be installed into.
@@ -22,7 +26,12 @@ setup: $(VENV)/.dev
 	@echo "ready: $(VENV)/bin/fairlead --help"
 
 demo: $(VENV)/.installed
-	@$(VENV)/bin/fairlead up examples/host-date
+	@$(if $(EXTRAS_$(EXAMPLE)),$(UV) sync --quiet --locked --no-dev --inexact $(EXTRAS_$(EXAMPLE)))
+	@for name in $(SECRETS_$(EXAMPLE)); do \
+	  $(VENV)/bin/fairlead secret list --stack $(EXAMPLE) 2>/dev/null | grep -qw "$$name" || \
+	  $(VENV)/bin/python -c 'import secrets; print(secrets.token_hex(32))' | \
+	  $(VENV)/bin/fairlead secret set "$$name" --stack $(EXAMPLE) || exit; done
+	@$(VENV)/bin/fairlead up examples/$(EXAMPLE)
 	@echo "(here \`fairlead\` is $(VENV)/bin/fairlead; \`. $(VENV)/bin/activate\` makes the short name work)" >&2
 
 test: $(VENV)/.dev

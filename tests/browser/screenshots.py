@@ -1,8 +1,8 @@
 """The pictures in the READMEs of the examples: `python -m tests.browser.screenshots [EXAMPLE ...]`
 
 Each example has a module `shots_NAME.py` beside this one, with `async def shoot(visit, save)`: it brings up what it
-needs, and calls `await save(page, "found")` for `examples/EXAMPLE/found.png`. Flags need a font:
-`apt install fonts-noto-color-emoji`.
+needs, and calls `await save(page, "found")` for `examples/EXAMPLE/found.png`, or "gallery.jpg" for a page that is full of
+photos. Flags need a font: `apt install fonts-noto-color-emoji`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ def main() -> int:
 
 async def _shoot(endpoint: str, shoot: Any, folder: Path) -> None:
     async def save(page: Any, name: str) -> None:
-        picture = _small(await page.screenshot(full_page=True))
-        (folder / f"{name}.png").write_bytes(picture)
-        print(f"{folder.name}/{name}.png: {len(picture):,} bytes")
+        as_photo = name.endswith(".jpg")
+        picture = (_jpeg if as_photo else _small)(await page.screenshot(full_page=True))
+        file = folder / (name if as_photo else f"{name}.png")
+        file.write_bytes(picture)
+        print(f"{folder.name}/{file.name}: {len(picture):,} bytes")
 
     async with visits(endpoint, strict=False) as visit:
         await shoot(visit, save)
@@ -64,6 +66,13 @@ def _small(png: bytes) -> bytes:
         if told.tell() <= LARGEST:
             return told.getvalue()
     raise SystemExit(f"a picture of {image.size} has more than {LARGEST:,} bytes")
+
+
+def _jpeg(png: bytes) -> bytes:
+    """Of colours that run into each other a palette would make steps."""
+    told = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(told, "JPEG", quality=86, optimize=True, subsampling=0)
+    return told.getvalue()
 
 
 if __name__ == "__main__":
