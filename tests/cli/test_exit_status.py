@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +18,13 @@ from fairlead import __version__
 from fairlead.cli.main import fairlead as root
 from fairlead.cli.manual import every_command, manual_of
 from fairlead.core.layout import Layout
-from fairlead.errors import FairleadError, NotFound
+from fairlead.errors import FairleadError, NotFound, UsageError
 from fairlead.spec.jsonschema import schema_text
 from tests.cli.conftest import Fairlead
+from tests.cli.data_rows import a_row, at_rest
 from tests.cli.measured import a_service, an_answer
 from tests.cli.scripted import Refuse, Stream, a_stack, an_instance, serving, status_of
+from tests.cli.terminal import Terminal, fairlead_argv
 from tests.cli.test_commands import a_balancer, facts, listening_at
 from tests.cli.test_drill import an_open_instance
 from tests.cli.test_drill import answers as drill_answers
@@ -51,6 +52,8 @@ JOB = {
     "running": None, "next": "2026-11-22T03:00:00Z",
 }  # fmt: skip
 ONE = {"stack": "shop", "instance": "web-1", "text": EVIL}
+DATA = {"stack": "shop", "id": "store", "file": EVIL, "bytes": 1, "text": EVIL}
+SECRET = {"stack": "shop", "name": "TOKEN", "used_by": [EVIL], "text": EVIL}
 ANSWERS: dict[str, Any] = {
     "GET /status": status_of(a_stack("shop", (an_instance(description=EVIL, reason="Target.Timeout"),))),
     "POST /stacks": result(stack="shop", changed=True, summary=[EVIL], urls=["http://127.0.0.1:8080"], unenforced=[EVIL]),
@@ -80,6 +83,17 @@ ANSWERS: dict[str, Any] = {
     "GET /jobs": {"jobs": [JOB]},
     "POST /stacks/shop/jobs/nightly": {"run": RUN},
     "GET /stacks/shop/runs/nightly.job-1": RUN,
+    "GET /data": {"data": [a_row(why=EVIL), at_rest("old", why=EVIL, engine=EVIL)]},
+    "POST /stacks/shop/data/store/stop": result(**DATA, needed_by=[EVIL]),
+    "POST /stacks/shop/data/store/start": result(**DATA, state="available"),
+    "POST /stacks/shop/data/store/backup": result(**DATA),
+    "POST /stacks/shop/data/store/restore": result(**DATA),
+    "DELETE /stacks/shop/data/old": result(**DATA),
+    "GET /stacks/shop/secrets": {
+        "stack": "shop", "secrets": [{"name": EVIL, "origin": EVIL, "changed_at": EVIL, "used_by": [EVIL]}],
+    },
+    "PUT /stacks/shop/secrets/TOKEN": SECRET,
+    "DELETE /stacks/shop/secrets/TOKEN": SECRET,
 }  # fmt: skip
 """What a daemon with one stack says."""
 
@@ -89,6 +103,9 @@ WORDS = {
     "instance terminate": ("web-1",), "instance open": ("web-1",), "instance close": ("web-1",), "completion": ("bash",), "up": ("fairlead.yaml",), "plan": ("fairlead.yaml",),
     "trust": ("--root", "image"), "drill capacity": ("--for", "2s", "--max-rate", "100", "--latency", "1s"),
     "simulate": ("--load", "constant:10/5s"),
+    "data shell": ("store",), "data backup": ("store", "store.dump"), "data restore": ("store", "store.dump", "--yes"),
+    "data stop": ("store",), "data start": ("store",), "data delete": ("old", "--yes"),
+    "secret set": ("TOKEN", "--file", "token"), "secret remove": ("TOKEN",),
 }  # fmt: skip
 """What each command needs to be given."""
 
@@ -104,6 +121,11 @@ ASKS = {
     "drill capacity": "POST /stacks/shop/instances/web-1/open",
     "check": "GET /stacks/shop/check", "exec": "GET /stacks/shop/entry", "run": "GET /stacks/shop/entry",
     "metrics": "GET /stacks/shop/metrics", "jobs run": "POST /stacks/shop/jobs/nightly", "events": "GET /events", "status": "GET /status", "jobs": "GET /jobs",
+    "data list": "GET /data", "data shell": "GET /stacks/shop/data/store/shell",
+    "data backup": "POST /stacks/shop/data/store/backup", "data restore": "POST /stacks/shop/data/store/restore",
+    "data stop": "POST /stacks/shop/data/store/stop", "data start": "POST /stacks/shop/data/store/start",
+    "data delete": "DELETE /stacks/shop/data/old", "secret set": "PUT /stacks/shop/secrets/TOKEN",
+    "secret list": "GET /stacks/shop/secrets", "secret remove": "DELETE /stacks/shop/secrets/TOKEN",
 }  # fmt: skip
 """The request that decides."""
 
@@ -114,6 +136,7 @@ class Scene:
     def __init__(self, name: str, fairlead: Fairlead, home: Layout) -> None:
         self.name, self.fairlead, self.home = name, fairlead, home
         Path("fairlead.yaml").write_text("name: shop\nservices: {web: {app: 'app:app'}}\n")
+        Path("token").write_text("a value\n")
 
     def run(self, *options: str, **answers: Any) -> int:
         with serving(self.home, {**ANSWERS, **answers}):
@@ -122,6 +145,10 @@ class Scene:
     def asked(self, answer: Any) -> int:
         """Run it when the request that decides is answered so."""
         return self.run(**{ASKS[self.name]: answer})
+
+    def of(self, name: str) -> Scene:
+        """That of another command: of one in a group, for what the group says of them all."""
+        return Scene(name, self.fairlead, self.home)
 
 
 def ends_well(scene: Scene) -> int:
@@ -141,7 +168,7 @@ def is_not_there(scene: Scene) -> int:
     options = {option for parameter in EVERY[scene.name].params for option in parameter.opts}
     if "--stack" in options and scene.name != "events":
         refusal = Refuse(NotFound("there is no stack 'nosuch'"), 404)
-        answers = {ASKS[scene.name]: refusal} if scene.name in ("status", "jobs") else {}
+        answers = {ASKS[scene.name]: refusal} if scene.name in ("status", "jobs", "data list") else {}
         return scene.run("--stack", "nosuch", **answers)
     return scene.run("--no-such-option")
 
@@ -173,7 +200,8 @@ def follows_until_interrupted(scene: Scene) -> int:
 
 
 def turns_into(program: str) -> Callable[[Scene], int]:
-    """`exec` and `run` become the program, so a process of its own does it."""
+    """`exec`, `run` and `data shell` become the program, so a process of its own does it. It is named by the user, but
+    for the last: there by the daemon."""
 
     def act(scene: Scene) -> int:
         Path("not-a-program").write_text("")
@@ -181,9 +209,13 @@ def turns_into(program: str) -> Callable[[Scene], int]:
             "argv": [], "environment": {"PATH": os.defpath}, "working_folder": os.getcwd(), "user": None,
             "service": "web", "instance": "web-1", "release": 1,
         }  # fmt: skip
-        with serving(scene.home, {**ANSWERS, "GET /stacks/shop/entry": entry}):
+        client = {"argv": [program], "environment": {}, "says": EVIL}
+        words = ("data", "shell", "store") if scene.name == "data shell" else (scene.name, "web", program)
+        with serving(
+            scene.home, {**ANSWERS, "GET /stacks/shop/entry": entry, "GET /stacks/shop/data/store/shell": client}
+        ):
             return subprocess.run(
-                [sys.executable, "-m", "fairlead", scene.name, "web", program], capture_output=True, timeout=30,
+                fairlead_argv(*words), capture_output=True, timeout=30, stdin=subprocess.DEVNULL,
                 env={**os.environ, "FAIRLEAD_HOME": scene.home.home},
             ).returncode  # fmt: skip
 
@@ -206,6 +238,23 @@ def probes_in_vain(scene: Scene) -> int:
     return scene.fairlead("init", "--print", "--probe", "--command", "no-such-program").status
 
 
+def is_meant_of_one_stack_or_another(scene: Scene) -> int:
+    """A secret may be of a stack that is not up, so `--stack nosuch` is none to refuse."""
+    Path("fairlead.yaml").unlink()
+    return scene.run(**{"GET /status": status_of(a_stack("shop"), a_stack("blog"))})
+
+
+def is_interrupted_at_its_question(scene: Scene) -> int:
+    environment = {**os.environ, "FAIRLEAD_HOME": scene.home.home}
+    argv = fairlead_argv(*scene.name.split(), "TOKEN", "--stack", "shop")
+    with serving(scene.home, ANSWERS) as daemon, Terminal(argv, environment) as terminal:
+        terminal.wait_for("not shown")
+        terminal.type("half a val\x03")
+        status = terminal.end()
+    assert ASKS[scene.name] not in daemon.paths_asked()
+    return status
+
+
 def is_put_into_an_image(scene: Scene) -> int:
     """The machine's own store is not a test's to change."""
     Path("image/usr/local/share/ca-certificates").mkdir(parents=True)
@@ -226,7 +275,19 @@ PROVOKED: dict[str, Callable[[Scene], int]] = {
     "explain 130": is_interrupted,
     "daemon status 1": lambda scene: scene.fairlead("daemon", "status").status,
     "instance 0": lambda scene: scene.fairlead("instance", "--help").status,
-    "instance 1": lambda scene: Scene("instance drain", scene.fairlead, scene.home).asked(Refuse(FairleadError("no"))),
+    "instance 1": lambda scene: is_refused(scene.of("instance drain")),
+    "data 0": lambda scene: scene.fairlead("data", "--help").status,
+    "data 1": lambda scene: is_refused(scene.of("data stop")),
+    "data 2": lambda scene: is_not_there(scene.of("data stop")),
+    "data 130": lambda scene: is_interrupted(scene.of("data stop")),
+    "data shell 0": turns_into("true"),
+    "secret 0": lambda scene: scene.fairlead("secret", "--help").status,
+    "secret 1": lambda scene: is_refused(scene.of("secret set")),
+    "secret 2": lambda scene: scene.of("secret remove").asked(Refuse(NotFound("shop has no secret TOKEN"), 404)),
+    "secret set 2": lambda scene: scene.asked(Refuse(UsageError("TOKEN is not set", "the value is empty"))),
+    "secret list 2": is_meant_of_one_stack_or_another,
+    "secret remove 2": is_meant_of_one_stack_or_another,
+    "secret set 130": is_interrupted_at_its_question,
     "jobs run 1": lambda scene: scene.run(**{"GET /stacks/shop/runs/nightly.job-1": {**RUN, "succeeded": False}}),
     "init 0": lambda scene: scene.fairlead("init", "--print", "--command", "serve").status,
     "init 1": probes_in_vain,
@@ -273,6 +334,11 @@ NO_DATA = {
     "down": "says on stderr that it is done",
     "instance": "a group",
     "drill": "a group",
+    "data": "a group",
+    "data shell": "is the client program",
+    "secret": "a group",
+    "secret set": "says on stderr that it is done",
+    "secret remove": "says on stderr that it is done",
     "exec": "prints what the command prints",
     "run": "prints what the command prints",
     "schema": "prints JSON anyway",
@@ -320,5 +386,7 @@ def test_no_group_is_taken_for_a_command() -> None:
         "instance",
         "drill",
         "jobs",
+        "data",
+        "secret",
         "daemon",
     }
