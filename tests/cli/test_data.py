@@ -16,7 +16,7 @@ import pytest
 from fairlead.cli.data_shell import place_of
 from fairlead.cli.data_table import table
 from fairlead.core.layout import Layout
-from fairlead.core.resources.backups import backup_name
+from fairlead.core.resources.backups import STAMP, backup_name
 from fairlead.errors import NotFound, ResourceError, UsageError
 from fairlead.store.database import Store
 from tests.cli.conftest import Fairlead
@@ -195,7 +195,7 @@ def test_backup_without_a_file_names_one_in_the_current_folder(fairlead: Fairlea
         assert fairlead("data", "backup", "store").status == 0
     sent = next(one.body["file"] for one in daemon.asked if one.path.endswith("backup"))
     assert os.path.dirname(sent) == os.path.realpath(".")
-    assert backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33)) == (
+    assert backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33).strftime(STAMP)) == (
         "shop-store-20261122-0133.postgres.dump"
     )
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fairlead.core.resources.backups import backup_name
+from fairlead.core.resources.backups import STAMP, backup_name
 from fairlead.errors import BuildError
 from fairlead.releases.source import printable, read_tree, survey, tracked_paths
 from tests.needs import need
@@ -110,7 +110,7 @@ def test_fairleads_own_home_inside_the_source_is_never_copied(source: Path) -> N
 
 
 def test_a_backup_of_data_that_was_left_there_is_never_copied(source: Path) -> None:
-    name = backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33))
+    name = backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33).strftime(STAMP))
     a_tree(source, {"app.py": "", name: "", f"{name}.partial": "", "fixtures/store.dump": ""})
     assert survey(str(source), tracked=(name,)).paths == ("app.py", "fixtures/store.dump")
 

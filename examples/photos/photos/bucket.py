@@ -55,8 +55,8 @@ class Bucket:
             self._public = session.client("s3", config=config, endpoint_url=settings.public_endpoint)
             parts = urlsplit(settings.public_endpoint)
             self.public_origin = f"{parts.scheme}://{parts.netloc}"
-        self._asked_at, self._answered = float("-inf"), False
         self._asking = threading.Lock()
+        self.forget()
 
     def put(self, id: str, objects: Iterable[tuple[str, bytes]]) -> None:
         """Store these (kind, content) of a photo. When one fails the others may be there: `remove` them."""
@@ -108,6 +108,10 @@ class Bucket:
                     self._answered = False
                 self._asked_at = time.monotonic()
             return self._answered
+
+    def forget(self) -> None:
+        """The next `answers` asks."""
+        self._asked_at, self._answered = float("-inf"), False
 
     def close(self) -> None:
         for client in (self._client, self._public):

@@ -16,7 +16,7 @@ from fairlead.cli.names import complete_path
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session
 from fairlead.cli.typed import ask_to_type, yes_option
-from fairlead.core.resources.backups import backup_name
+from fairlead.core.resources.backups import STAMP, backup_name
 from fairlead.errors import UsageError
 
 
@@ -44,7 +44,8 @@ def backup(session: Session, id: str, file: str | None, stack: str | None, as_js
         if client is None:
             raise no_data(session)
         meant = stack_of(client, stack, id)
-        path = os.path.abspath(file or backup_name(meant, id, row_of(client, meant, id)["engine"], datetime.now()))
+        stamp = datetime.now().strftime(STAMP)
+        path = os.path.abspath(file or backup_name(meant, id, row_of(client, meant, id)["engine"], stamp))
         if os.path.isdir(path):
             raise UsageError(f"{output.cell(path)} is a folder", "", "Name a file in it.")
         began: list[dict[str, Any]] = []

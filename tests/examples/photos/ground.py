@@ -63,7 +63,7 @@ class Ground:
         self.engine, self._rigs = engine, {"databases.store": database, "buckets.photos": bucket}
         self.database, self.bucket = Wire(database.port), Wire(bucket.port)
         wires = {"databases.store": self.database, "buckets.photos": self.bucket}
-        self._made: list[Instance] = []
+        self._made: dict[tuple[Any, ...], Instance] = {}
         self._values = {"secrets.FLASK_SECRET": SECRET}
         for key, rig in self._rigs.items():
             attributes = addresses_here(rig.resource, wires[key].port, rig.password)
@@ -84,19 +84,28 @@ class Ground:
         return {"PATH": PATH, **filled, **own, **more}
 
     def instance(self, name: str = "web-1", **more: str) -> Instance:
-        made = Instance(self.environment(name, **more))
-        self._made.append(made)
-        return made
+        """Made at its first use: connecting to everything takes a while."""
+        key = (name, *sorted(more.items()))
+        if key not in self._made:
+            self._made[key] = Instance(self.environment(name, **more))
+        return self._made[key]
 
     def mend(self) -> None:
         self.database.mend()
         self.bucket.mend()
 
     def tidy(self) -> None:
-        """After a test: everything answers again, and nobody is connected."""
+        """After a test: everything answers again, and nobody remembers otherwise."""
         self.mend()
-        while self._made:
-            self._made.pop().close()
+        for instance in self._made.values():
+            instance.album.bucket.forget()
+
+    def close(self) -> None:
+        for instance in self._made.values():
+            instance.close()
+        self._made.clear()
+        self.database.close()
+        self.bucket.close()
 
 
 class Instance:
@@ -203,8 +212,7 @@ def ground_of(engine: str) -> Iterator[Ground]:
     with ExitStack() as stack:
         rigs = [_started(stack, resources[kind]) for kind in ("database", "bucket")]
         ground = Ground(engine, *rigs)
-        stack.callback(ground.database.close)
-        stack.callback(ground.bucket.close)
+        stack.callback(ground.close)
         yield ground
 
 

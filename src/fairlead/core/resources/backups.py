@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 _NAME = re.compile(r".+-[0-9]{8}-[0-9]{4}\.(redis|postgres|mysql|s3)\.dump(\.partial)?", re.DOTALL)
 
 
-def backup_name(stack: str, id: str, engine: str, now: datetime) -> str:
-    """`shop-store-20261122-0133.postgres.dump`. now: local time, as folders show it."""
-    return f"{stack}-{id}-{now:%Y%m%d-%H%M}.{engine}.dump"
+STAMP = "%Y%m%d-%H%M"
+"""How its moment is written, for strftime: local time, as folders show it."""
+
+
+def backup_name(stack: str, id: str, engine: str, stamp: str) -> str:
+    """`shop-store-20261122-0133.postgres.dump`. stamp: its moment, as STAMP writes it."""
+    return f"{stack}-{id}-{stamp}.{engine}.dump"
 
 
 def is_backup(name: str) -> bool:
