@@ -16,10 +16,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 PATIENCE = 30_000
 """Milliseconds that an element may take to appear."""
+
+expect.set_options(timeout=PATIENCE)
 
 Visit = Callable[..., Awaitable[Page]]
 

@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "photos"
 SECRET = "planted-in-the-tests-of-photos"
-UPLOADS = 8.0
+UPLOADS = 5.0
 """A second."""
-LOOKS = 40.0
+LOOKS = 20.0
 """Requests for the gallery, a second, meanwhile."""
 SOON = 90.0
 
@@ -102,9 +102,13 @@ class Album:
 
 
 @asynccontextmanager
-async def an_album(house: House, file: str = "fairlead.yaml") -> AsyncIterator[Album]:
-    """Up, and at the end down with its data."""
+async def an_album(
+    house: House, file: str = "fairlead.yaml", edit: tuple[str, str] | None = None
+) -> AsyncIterator[Album]:
+    """Up, and at the end down with its data. edit: what is replaced in the file."""
     folder = a_copy_of_the_example(house)
+    if edit:
+        house.edit(folder, *edit, name=file)
     album = Album(house, folder, file)
     try:
         await album.up()
@@ -160,7 +164,9 @@ async def test_a_broken_instance_is_shown_with_the_reason_and_reached_alone_whil
 ) -> None:
     """As it was done to the reference system: its files removed, its server started again. Of `app:` the files are one
     release for all, and nobody can write them; so this is the variant whose instances have files of their own."""
-    async with an_album(one_house, "fairlead.own-files.yaml") as album:
+    async with an_album(
+        one_house, "fairlead.own-files.yaml", ("interval: 2s", "interval: 2s\n      grace_period: 5s")
+    ) as album:
         stored = album.visitor().upload(pictures.jpeg(pictures.sea()))
         broken, well = album.healthy()
         # To look at it in peace: otherwise it would be replaced.

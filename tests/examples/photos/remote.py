@@ -19,7 +19,7 @@ from .ground import multipart
 
 PATIENCE = 30.0
 
-SIZE = (1600, 1200)
+SIZE = (1200, 900)
 """Of the pictures of a load: drawing and looking at one takes a while, in which something can happen."""
 
 Form = dict[str, str]
