@@ -189,6 +189,7 @@ async def test_what_came_while_no_daemon_lived_is_missed_and_told_once(town: Tow
     write(town, cron="*/10 * * * *")
     daemon = await town.daemon()
     await town.up(daemon)
+    await town.until("its schedule to begin", lambda: bool(town.store.schedules("shop")))
     await daemon.close()
     await asyncio.sleep(3000)
     await town.daemon()
