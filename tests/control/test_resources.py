@@ -122,6 +122,20 @@ async def test_one_that_never_starts_ends_the_deployment_with_its_own_words(town
     assert town.resources.living() == ()
 
 
+async def test_after_it_was_mended_the_next_up_tries_as_often_again(town: Town) -> None:
+    town.servers["store"] = ServerScript(exits_after=0.2, answers_after=math.inf)
+    daemon = await town.daemon()
+    with pytest.raises(DeploymentFailed):
+        await town.up(daemon)
+    assert launched(town, "store") == 3
+    with pytest.raises(DeploymentFailed):
+        await town.up(daemon)
+    assert launched(town, "store") == 6
+    del town.servers["store"]
+    await town.up(daemon)
+    assert serving(town) == 2
+
+
 async def test_what_cannot_run_here_is_told_before_anything_is_changed(town: Town) -> None:
     del town.resources.programs["postgres"]
     daemon = await town.daemon()

@@ -72,6 +72,12 @@ class StackResources:
                 error.place = error.place or stack.place(key_of(resource))
                 raise
 
+    def forgive(self) -> None:
+        """Failed launches of before do not count: the user has mended something, and asks again."""
+        for record in self._store.resources(self._stack):
+            if record.failures:
+                self._store.save_resource(replace(record, failures=0, failed_at=None))
+
     def log_tail(self, id: str) -> str:
         """The last lines that its server wrote."""
         return self._resources.log_tail(self._stack, id, TAIL)

@@ -204,6 +204,7 @@ class Ups:
             if (now := self._store.stack(stack.name)) == record:
                 break
             record = now  # a size was set by hand meanwhile, or the deployment before this one ended
+        self._resources_of(stack.name).forgive()
         self._store.save_stack(wish)
         loop = self._loop_for(stack.name)
         loop.applier.accepted(routing)
