@@ -56,6 +56,8 @@ PACE_WAITING = 0.25
 """The same when nothing has happened for a while: a program that takes a minute to start can wait a quarter second."""
 PATIENCE = 20
 """The pace of a wait is its age divided by this."""
+PACE_LEAST = 0.001
+"""What is left of a wait may be less than the clock can add to itself: such a wait would never end."""
 PACE_AFTER_ERROR = 1.0
 RUNAWAY = 50
 """Plans in a row after which the loop slows down: no stack needs so many steps without waiting for anything."""
@@ -143,7 +145,7 @@ class StackLoop:
             waited = (self._clock.now() - self._acted_at) / PATIENCE
             pace = min(max(PACE_BUSY, waited), PACE_WAITING) if busy else PACE_IDLE
             if plan.wake_at is not None:
-                pace = min(pace, max(0.0, plan.wake_at - self._clock.now()))
+                pace = min(pace, max(PACE_LEAST, plan.wake_at - self._clock.now()))
             await self._wait(pace)
 
     async def cycle(self) -> tuple[Plan, bool]:

@@ -70,7 +70,13 @@ class DataWorld(World):
 
     def observe(self) -> Observed:
         seen = tuple(self._seen(record) for record in self.kept.values())
-        self.judged = replace(super().observe(), boot=self.boot, resources=seen)
+        observed = super().observe()
+        # As control observes it: of another boot nothing lives, not even what was only about to be started.
+        gone = Process(alive=False)
+        instances = tuple(
+            one if one.record.boot == self.boot else replace(one, process=gone) for one in observed.instances
+        )
+        self.judged = replace(observed, instances=instances, boot=self.boot, resources=seen)
         return self.judged
 
     def _seen(self, record: ResourceRecord) -> ResourceSeen:

@@ -79,7 +79,8 @@ def hopeless(id: str, observed: Observed, now: float) -> str:
     record = seen.record
     if record.stopped_at:
         return f"it was stopped by hand; start it: fairlead data start {id}"
-    if record.failures >= MOST_FAILURES:
+    # Those of another boot say nothing of this one.
+    if record.failures >= MOST_FAILURES and record.boot == observed.boot:
         return f"it failed to start {several(record.failures, 'time')}: {record.why}"
     begun = record.launched_at if record.boot == observed.boot and record.stopping_at is None else None
     if begun is not None and record.available_at is None and now - begun >= START_PATIENCE:
