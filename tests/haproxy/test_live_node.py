@@ -228,18 +228,18 @@ async def test_a_request_that_outlives_a_reload_still_counts_in_its_draining_tar
     await real.balancer.configure("shop", a_routing(real.port))
     one = await real.target(1)
     await admit(real, one)
-    real.apps["web-1"].delay = 0.7
+    real.apps["web-1"].delay = 4.0
     slow = asyncio.create_task(ask(real.port), name="slow request")
     await real.until(lambda report: report.targets[0].sessions == 1, "the request inside")
     await real.balancer.drain(GROUP, one.id)
-    await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(deregistration_delay=3.0),)))
+    await real.balancer.configure("shop", a_routing(real.port, groups=(a_group(deregistration_delay=10.0),)))
     seen = report_of(await real.balancer.observe(), one)
     assert seen is not None
     assert (seen.mode, seen.sessions) == ("draining", 1)
     assert len(real.pids) == 2
     # A daemon that comes now cannot ask the old process: it does not take the target for idle.
     draining = replace(one, mode="draining")
-    routing = a_routing(real.port, groups=(a_group(deregistration_delay=3.0),))
+    routing = a_routing(real.port, groups=(a_group(deregistration_delay=10.0),))
     await real.restart_daemon(Traffic(routings=(routing,), targets=(draining,)))
     seen = report_of(await real.balancer.observe(), one)
     assert seen is not None
