@@ -50,7 +50,8 @@ def files(tmp_path: Path) -> Path:
 
 
 async def upload(page: Page, file: Path, title: str = "") -> None:
-    await page.locator("input[type=file]").set_input_files(file)
+    # A large one goes to the browser through its remote control, in text.
+    await page.locator("input[type=file]").set_input_files(file, timeout=120_000)
     await page.get_by_label("Title").fill(title)
     await page.get_by_role("button", name="Upload").click()
 

@@ -93,7 +93,7 @@ async def test_a_thousand_look_ups_of_one_address_are_one_call(house: House) -> 
         status = await told(house, "/status")
         assert (status["upstream"]["calls"], status["cache"]) == (1, "reachable")
         assert (await told(house, "/api"))["ip"] == "127.0.0.1", "whoever asks, as the load balancer says"
-        assert KEY not in house.run("logs").stdout
+        assert KEY not in house.run("logs", "--stack", STACK).stdout
 
 
 async def test_an_instance_that_is_killed_loses_no_look_up(one_house: House) -> None:

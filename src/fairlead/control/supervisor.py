@@ -107,11 +107,6 @@ class Supervisor:
                 self.journal.event(seen.stack, "ended", f"{seen.id} killed: its stack is gone", instance=seen.id)
                 await m.engine.kill(seen.stack, seen.id)
                 await m.engine.clear(seen.stack, seen.id)
-        for kept in await m.resources.observe():
-            if m.store.resource(kept.stack, kept.id) is None or kept.stack not in names:
-                self.journal.event(kept.stack, "resource_killed", f"{kept.id} killed: its stack is gone")
-                await m.resources.kill(kept.stack, kept.id)
-                await m.resources.clear(kept.stack, kept.id)
         routings: list[Routing] = []
         targets: list[Target] = []
         for record in records:
@@ -126,6 +121,12 @@ class Supervisor:
         await m.balancer.start(Traffic(routings=tuple(routings), targets=tuple(targets)))
         for record in records:
             await keep_way_back(m.balancer, record)
+        # Only now: requests wait for the balancer.
+        for kept in await m.resources.observe():
+            if m.store.resource(kept.stack, kept.id) is None or kept.stack not in names:
+                self.journal.event(kept.stack, "resource_killed", f"{kept.id} killed: its stack is gone")
+                await m.resources.kill(kept.stack, kept.id)
+                await m.resources.clear(kept.stack, kept.id)
         m.engine.on_change(self.wake)
         m.resources.on_change(self.wake)
         m.balancer.on_change(self.wake)
