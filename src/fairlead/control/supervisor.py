@@ -2,6 +2,8 @@
 
 `up` is a pipeline (`control/ups.py`) that ends by recording what is wanted; from then on the stack's loop leads there,
 whether or not anybody waits. So everything the supervisor knows can be read again from the store.
+It is long because it is the whole list of what can be asked of a daemon: each method says what it takes and returns,
+and hands on.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 `spec` makes them from the file, `store` keeps them as JSON, `control` and the pure decisions read them.
 Durations are seconds, percentages whole numbers, addresses text (`unix:/path`, `127.0.0.1:20001`).
+One file, though long: values alone, which name each other.
 """
 
 from __future__ import annotations

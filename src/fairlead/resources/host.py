@@ -4,7 +4,8 @@ In: orders and verbs of the port (resources.base). Out: sightings, from the reso
 servers answer. The laws: nothing that matters is kept in memory; before its first verb a new host adopts what an
 earlier daemon launched, and ends what carries the marker of this home and belongs to no such launch; never two servers
 work on the data of one resource. What is being prepared dies with the daemon, and is prepared again by the next
-`start`. Built by wiring, called by control.
+`start`. Built by wiring, called by control. Long for its port's many verbs, each of a few lines; what they share has
+modules of its own (launch, folders, watch, backups).
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 from collections.abc import Callable
 
 from fairlead.core.resources.model import Database, Resource
@@ -23,6 +22,7 @@ from fairlead.resources.leftovers import remove_unfinished, unfinished
 from fairlead.resources.mysql_accounts import ADMIN, admin_password
 from fairlead.resources.mysql_wire import SHA2, Connection, Refusal, literal
 from fairlead.resources.recipe import Place, Search, Start
+from fairlead.resources.trouble import SILENT, silence
 
 SOCKET = "ask.sock"
 
@@ -88,16 +88,10 @@ class Mysql:
         try:
             async with asyncio.timeout(ANSWER_PATIENCE):
                 return await _asked(_database(resource), place)
-        except TimeoutError:
-            return f"it did not answer within {ANSWER_PATIENCE:g} s"
-        except (FileNotFoundError, ConnectionRefusedError):
-            return "it does not accept connections yet"
         except Refusal as refusal:
             return refusal.text
-        except (OSError, EOFError) as problem:
-            return f"it broke the connection off: {problem}"
-        except (ValueError, IndexError, struct.error):
-            return "it does not speak MySQL's protocol"
+        except SILENT as problem:
+            return silence(problem, "MySQL", ANSWER_PATIENCE)
 
     async def backup(
         self, program: Program, resource: Resource, place: Place, file: str, progress: Callable[[str], None]

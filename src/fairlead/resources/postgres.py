@@ -13,7 +13,6 @@ import asyncio
 import os
 import pwd
 import signal
-import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -27,6 +26,7 @@ from fairlead.resources.leftovers import end_leftovers, remove_unfinished, unfin
 from fairlead.resources.postgres_scram import verifier
 from fairlead.resources.postgres_wire import Connection, Refusal, literal, name
 from fairlead.resources.recipe import Place, Search, Start, User
+from fairlead.resources.trouble import SILENT, silence
 
 ADMIN = "fairlead.admin"
 """No user of a file can be called so: names have no dots there."""
@@ -112,17 +112,11 @@ class Postgres:
                     rows = await connection.ask(
                         f"SELECT 1 FROM pg_catalog.pg_database WHERE datname = {literal(database.name)}"  # noqa: S608
                     )
-        except TimeoutError:
-            return f"it did not answer within {ANSWER_PATIENCE:g} s"
-        except (FileNotFoundError, ConnectionRefusedError):
-            return "it does not accept connections yet"
         except Refusal as refusal:
             # `the database system is starting up`, in its own words.
             return refusal.text
-        except (OSError, EOFError) as problem:
-            return f"it broke the connection off: {problem}"
-        except (ValueError, IndexError, struct.error):
-            return "it does not speak PostgreSQL's protocol"
+        except SILENT as problem:
+            return silence(problem, "PostgreSQL", ANSWER_PATIENCE)
         return "" if rows else f"it has no database {database.name}"
 
     async def backup(

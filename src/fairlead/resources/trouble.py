@@ -1,11 +1,27 @@
-"""What goes wrong with processes, folders and ports of a resource, told as trouble of resources."""
+"""What goes wrong with processes, folders, ports and connections of a resource, told as trouble of resources."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fairlead.errors import FairleadError, ResourceError
+
+SILENT = (OSError, EOFError, ValueError, IndexError, struct.error)
+"""What asking a server by its own protocol may end with, beside the server's own refusal."""
+
+
+def silence(problem: Exception, protocol: str, patience: float) -> str:
+    """Why a server did not answer, in a clause. problem: one of SILENT. patience: seconds that it had."""
+    match problem:
+        case TimeoutError():
+            return f"it did not answer within {patience:g} s"
+        case FileNotFoundError() | ConnectionRefusedError():
+            return "it does not accept connections yet"
+        case OSError() | EOFError():
+            return f"it broke the connection off: {problem}"
+    return f"it does not speak {protocol}'s protocol"
 
 
 @contextmanager
