@@ -23,7 +23,8 @@ from .house import House
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "http-scale-out"
-STACK = "http-scale-out"
+STACK = "http-scale-out-by-requests"
+"""A name of its own: in a house that others use too, the events of another story's stack are none of this one's."""
 
 STAGES = ((20, 10.0), (100, 15.0), (20, 25.0))
 """Requests a second, and for how long: a step up and down again."""
@@ -77,7 +78,7 @@ def is_measured(house: House) -> bool:
 
 def the_example_by_requests(house: House) -> Path:
     """A copy of it that scales by requests, and quickly."""
-    folder = house.folder / EXAMPLE.name
+    folder = house.folder / STACK
     for source in EXAMPLE.rglob("*"):
         if source.is_file() and "__pycache__" not in source.parts:
             copy = folder / source.relative_to(EXAMPLE)
@@ -85,6 +86,8 @@ def the_example_by_requests(house: House) -> Path:
             house.write(copy, source.read_text())
     text = (folder / "fairlead.yaml").read_text()
     text, changed = re.subn(r"\{metric: cpu, value: 80%\}", "{metric: requests_per_target, value: 40}", text)
+    assert changed == 1
+    text, changed = re.subn(r"^name: .*$", f"name: {STACK}", text, flags=re.MULTILINE)
     assert changed == 1
     house.write(folder / "fairlead.yaml", text.replace("scale_in_after: 15", "scale_in_after: 8"))
     return folder
