@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fairlead.cli import simulate_asked
 from fairlead.cli.simulate_asked import app_of, changes_of, moment_of, variants
 from fairlead.core.layout import Layout
 from fairlead.errors import NotFound
@@ -169,8 +170,8 @@ LOAD = ("--load", "ramp:0-5/5m")
         ((*LOAD, "--capacity", "0"), "--capacity 0 is no capacity"),
         ((*LOAD, "--capacity", "."), "--capacity . cannot be read: Is a directory"),
         ((*LOAD, "--start-time", "soon"), "--start-time 'soon' is no length of time"),
-        ((*LOAD, "--start-time", "2d"), "--start-time '2d' cannot be"),
-        ((*LOAD, "--service-time", "0s"), "--service-time '0s' cannot be"),
+        ((*LOAD, "--start-time", "2d"), "--start-time '2d' cannot be: it is at most 1d"),
+        ((*LOAD, "--service-time", "0s"), "--service-time '0s' cannot be: a request takes some time"),
         ((*LOAD, "--at", "25:00"), "--at '25:00' is no moment"),
         ((*LOAD, "--at", "9999-12-31"), "--at '9999-12-31' is no moment"),
         ((*LOAD, "--capacity", "9" * 400), "is no capacity: it is more than 0 and at most 1,000,000,000"),
@@ -194,6 +195,23 @@ def test_nonsense_is_exit_2_and_says_what_is_meant(
     assert (shown.status, shown.out) == (2, "")
     assert says in shown.err
     assert "fault of fairlead" not in shown.err
+
+
+def test_a_variant_without_decisions_says_so(fairlead: Fairlead, folder: Path) -> None:
+    shown = fairlead("simulate", "--load", "constant:10/1m", "--set", "services.web.scaling.max=4")
+    assert "decisions of the file\n  none\n\ndecisions of max=4\n  none\n" in shown.out
+
+
+def test_a_file_that_is_too_large_is_not_read_in_part(
+    fairlead: Fairlead, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulate_asked, "LARGEST", 10)
+    (folder / "t.csv").write_text("0,10\n1,20\n")
+    assert fairlead("simulate", "--load", "t.csv").status == 0
+    (folder / "t.csv").write_text("0,10\n1,20\n2")
+    shown = fairlead("simulate", "--load", "t.csv")
+    assert (shown.status, shown.out) == (2, "")
+    assert "--load t.csv is too large: 10 characters are the most" in shown.err
 
 
 def test_what_is_meant_by_no_service(fairlead: Fairlead, folder: Path) -> None:
@@ -242,6 +260,26 @@ def test_what_is_assumed_is_said() -> None:
     assert app_of(None, None, None)[1] == ["100 requests/s an instance", "50 ms a request", "2 s to start", "100% of its cpu when it is full"]  # fmt: skip
     app, assumed = app_of("1.5k", "0s", "5ms")
     assert (app, assumed) == (App(capacity=1500, service_time=0.005, start_time=0), ["100% of its cpu when it is full"])
+
+
+@pytest.mark.parametrize(
+    ("lacks", "options", "expected"),
+    [
+        ("cpu_per_request", (None, None), ["100% of its cpu when it is full"]),
+        ("start_time", (None, None), ["2 s to start"]),
+        ("start_time", ("4s", None), []),
+        ("service_time", (None, None), ["50 ms a request"]),
+        ("service_time", (None, "20ms"), []),
+    ],
+)
+def test_what_a_drill_could_not_measure_is_assumed_and_said(
+    tmp_path: Path, lacks: str, options: tuple[str | None, str | None], expected: list[str]
+) -> None:
+    """A short drill has no metrics to tell what a request costs of the processor."""
+    path = tmp_path / "capacity.json"
+    for unknown in ({**MEASURED, lacks: None}, {name: value for name, value in MEASURED.items() if name != lacks}):
+        path.write_text(json.dumps(unknown))
+        assert app_of(str(path), *options)[1] == expected
 
 
 def test_the_virtual_clock_begins_when_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,7 @@ class Town:
     reserved: tuple[float, int] = (1.0, 1000)
     custom: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
     """Metrics of the user's own, by (stack, service)."""
+    custom_read: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
 
     def target(self, id: str, zone: str = "a", service: str = "web", health: str = "healthy") -> Key:
         """A new target."""
@@ -128,6 +129,7 @@ class Town:
             services=tuple(self._scenes()),
             stacks=(STACK,),
             custom={whose: dict(values) for whose, values in self.custom.items()},
+            custom_read={whose: dict(moments) for whose, moments in self.custom_read.items()},
         )
 
     def _scenes(self) -> list[ServiceScene]:

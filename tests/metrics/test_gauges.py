@@ -15,7 +15,7 @@ import pytest
 
 from fairlead.core.readings import Gauge
 from fairlead.errors import GaugeError
-from fairlead.metrics.gauges import MOST_PRINTED, Gauges, limit, read_command, read_url
+from fairlead.metrics.gauges import MOST_PRINTED, Gauges, limit, read, read_command, read_url
 from tests.aiokit.test_fetch import answering, ok
 
 ENV = {"PATH": os.environ["PATH"], "TOKEN": "s3cr3t-value", "SHORT": "a"}
@@ -132,7 +132,7 @@ async def gauges() -> AsyncIterator[tuple[Gauges, list[tuple[str, str]]]]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.01)
 
@@ -152,7 +152,9 @@ async def test_each_is_read_again_and_again_and_known_by_its_service_and_name(tm
         await until(lambda: len(made.values(time.monotonic())) == 2)
         await until(lambda: made.values(time.monotonic())["shop", "web"] == {"queue": 1, "other": 5})
         count.write_text("2")
+        before = made.moments()["shop", "web"]
         await until(lambda: made.values(time.monotonic())["shop", "web"]["queue"] == 2)
+        assert before["queue"] < made.moments()["shop", "web"]["queue"] <= time.monotonic()
     assert told == []
     assert made.values(time.monotonic()) == {}
 
@@ -215,3 +217,13 @@ async def test_a_slow_one_delays_no_other_and_ends_with_the_daemon(tmp_path: Pat
 @pytest.mark.parametrize("every", [0.5, 5.0, 3600.0])
 def test_a_reading_has_no_longer_than_to_the_next_and_ten_seconds_at_most(every: float) -> None:
     assert limit(a_gauge(every=every)) == min(every, 10.0)
+
+
+async def test_of_a_url_whose_host_comes_from_a_secret_not_even_that_is_told() -> None:
+    hidden = Gauge(
+        stack="shop", service="web", metric="queue", url="http://s3cr3t.invalid:1/", field="n", hides_host=True
+    )
+    with pytest.raises(GaugeError, match="its url cannot be asked") as caught:
+        await read(hidden)
+    assert "s3cr3t" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -60,6 +60,15 @@ def test_a_metric_of_the_users_own_has_all_its_digits() -> None:
     assert second.custom == {"queue": 0.1, "large": 16777217.0}
 
 
+def test_a_metric_of_the_users_own_says_when_it_was_read() -> None:
+    town = Town(custom={(STACK, "web"): {"queue": 5.0, "other": 1.0}}, custom_read={(STACK, "web"): {"queue": 4990.5}})
+    town.target("web-1")
+    meter = a_meter(town)
+    passes(meter, town, 1)
+    (second,) = meter.seconds(STACK, "web", 0)
+    assert second.read == {"queue": 4990.5}
+
+
 def test_only_seconds_behind_the_one_named_are_told_oldest_first() -> None:
     town = Town()
     town.target("web-1")

@@ -37,6 +37,7 @@ def test_a_row_holds_until_the_next_one(text: str, values: list[float | None], b
         ("0,10\n1\n", "x.csv:2 is no load: there is one column, and two are needed"),
         ("0,10\n0,10\n", "x.csv:2 is no load: its time is not after that of the row before"),
         ("0,10\nsoon,10\n", "x.csv:2 is no load: 'soon' is neither a number of seconds nor a time"),
+        ("O,10\n60,20\n", "x.csv:1 is no load: 'O' is neither a number of seconds nor a time"),
         ("0,many\n", "x.csv:1 is no load: 'many' is no number of requests per second"),
         ("0,-1\n", "x.csv:1 is no load: '-1' is no number of requests per second"),
         ("0,inf\n", "x.csv:1 is no load: 'inf' is no number of requests per second"),

@@ -18,7 +18,7 @@ from fairlead.simulate.result import REGRET
 from fairlead.simulate.run import run
 from fairlead.spec import parse_text
 
-from .builders import APP, BEGAN, a_stack, changes, simulated
+from .builders import APP, BEGAN, TRACKING, a_stack, changes, simulated
 
 # Known histories
 
@@ -127,6 +127,18 @@ def test_a_schedule_acts_on_the_virtual_clock() -> None:
     assert changes(begins)[0] == (1, 2, 4)
 
 
+def test_actions_of_one_moment_come_in_the_order_of_the_file_as_in_the_daemon() -> None:
+    more, fewer = ("{{name: {}, cron: '1 0 * * *', min: 5}}", "{{name: {}, cron: '1 0 * * *', min: 1, max: 3}}")
+
+    def desired(first: str, second: str) -> list[int]:
+        group = f"{{min: 1, max: 8, schedule: [{first.format('z')}, {second.format('a')}]}}"
+        return [one.desired for one in simulated("constant:10/2m", a_stack(group)).decisions]
+
+    assert desired(more, fewer) == [3]
+    # This way round the second is refused: a minimum of 5 above a maximum of 3.
+    assert desired(fewer, more) == [1]
+
+
 def test_a_latency_policy_scales_by_the_model_of_a_queue() -> None:
     group = "{min: 1, max: 8, policies: [{target: {metric: latency_p95, value: 100ms}}]}"
     result = simulated("ramp:10-300/10m", a_stack(group))
@@ -157,8 +169,26 @@ def test_policies_on_what_is_not_simulated_are_named() -> None:
     more = "custom_metrics: {queue: {command: 'true'}}, target_group: {slow_start: 30s}, max_memory: 1GB"
     result = simulated("constant:500/1m", a_stack(text, more))
     assert result.decisions == ()
-    assert [note.split(":")[0] for note in result.notes] == ["memory at 50%", "custom", "slow_start is not simulated", "max_memory is not simulated"]  # fmt: skip
+    assert result.notes == (
+        "memory at 50% is left out, as if it were not in the file: memory is not simulated",
+        "custom:queue above 3 is left out, as if it were not in the file: what a program of yours says is not simulated",
+        "no policy of web is left: nothing changes its size",
+        "slow_start is not simulated: a new instance gets its full share at once",
+        "max_memory is not simulated",
+    )
     assert result.summary.over_target == {"memory at 50%": None}
+
+
+def test_a_policy_on_what_is_not_simulated_keeps_no_other_from_scaling_in() -> None:
+    """Its metric is never known, and unknown is not low: in the daemon it would be, one day."""
+    others = "{target: {metric: memory, value: 50%}}, {target: {metric: 'custom:queue', value: 3}}"
+    metrics = "custom_metrics: {queue: {command: 'true'}}"
+    stack = a_stack(f"{{min: 2, max: 10, policies: [{TRACKING[1:-1]}, {others}]}}", metrics)
+    load = "step:500-100/5m"
+    result, alone = simulated(load, stack), simulated(load)
+    assert result.decisions == alone.decisions
+    assert result.summary.scale_ins > 0
+    assert set(result.summary.over_target) == {"requests_per_target at 70/s", "memory at 50%", "custom:queue at 3"}
 
 
 def test_other_services_jobs_data_and_preparations_play_no_part() -> None:
@@ -347,10 +377,12 @@ def test_an_instance_that_leaves_finishes_what_is_inside_and_is_gone_then() -> N
     assert slow.summary.cut == 0
 
 
-def test_a_backlog_that_outlasts_the_deregistration_delay_is_cut_off() -> None:
-    """A load that ends at once leaves a queue of almost a minute in each, and the delay is ten seconds."""
+@pytest.mark.parametrize("pool", ["", "warm_pool: 2, reuse_on_scale_in: true, "])
+def test_a_backlog_that_outlasts_the_deregistration_delay_is_cut_off(pool: str) -> None:
+    """A load that ends at once leaves a queue of almost a minute in each, and the delay is ten seconds: also of those
+    that return to the warm pool and live on."""
     hasty = (
-        "{min: 1, desired: 3, max: 3, policies: [{target: {metric: requests_per_target, value: 1000},"
+        f"{{min: 1, desired: 3, max: 3, {pool}policies: [{{target: {{metric: requests_per_target, value: 1000}},"
         " scale_in_after: 42}]}"
     )
     stack = a_stack(hasty, "target_group: {deregistration_delay: 10s}")

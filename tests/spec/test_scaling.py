@@ -382,7 +382,7 @@ def test_a_worker_that_could_never_start_again_is_told_what_it_can_follow() -> N
         (
             "warm_pool: 8",
             "warm_pool: is more than there is ever room for: 7, which is `max` less `min` (8 - 1); "
-            "write 7 or less, or a higher `max`",
+            "write 7 or less, or write a higher `max`",
         ),
         ("warm_pool: 1, reuse_on_scale_in: true", ""),
         (
@@ -394,6 +394,11 @@ def test_a_worker_that_could_never_start_again_is_told_what_it_can_follow() -> N
 )
 def test_a_warm_pool_has_room_and_only_a_pool_can_be_returned_to(lines: str, wrong: str) -> None:
     assert said(a_group(lines)) == ([f"scaling.{wrong}"] if wrong else [])
+
+
+def test_a_group_of_one_size_is_not_told_to_write_a_warm_pool_of_0() -> None:
+    (problem,) = said(a_service("scaling: {min: 2, max: 2, warm_pool: 1}"))
+    assert problem.endswith("; remove it, or write a higher `max`")
 
 
 def an_action(text: str, name: str = "a") -> str:

@@ -1,11 +1,13 @@
 """How a drill looks while it runs and after it: a line for each step on stderr, and a table.
 
-In: what `drill.measuring` tells. Ctrl-C (and SIGTERM) ends the present step; what was changed is undone as always.
+In: what `drill.measuring` tells. Ctrl-C ends the present step, as do SIGTERM and a terminal that is closed (SIGHUP);
+what was changed is undone as always, or the policies would stay suspended with nobody to tell.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 
 from fairlead.cli import output
@@ -26,7 +28,10 @@ def run(client: Daemon, subject: Subject, asked: Asked) -> tuple[Capacity, bool]
 
 async def _run(client: Daemon, subject: Subject, asked: Asked) -> tuple[Capacity, bool]:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        ending.append(signal.SIGHUP)
+    for number in ending:
         loop.add_signal_handler(number, _stop, stop)
     try:
         return await measure(client, subject, asked, Listening(line=_line, step=_step), stop), stop.is_set()
@@ -35,22 +40,24 @@ async def _run(client: Daemon, subject: Subject, asked: Asked) -> tuple[Capacity
             raise KeyboardInterrupt from None
         raise
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending:
             loop.remove_signal_handler(number)
 
 
 def _stop(stop: asyncio.Event) -> None:
-    if not stop.is_set():
-        output.note("stopping; what was changed is put back")
+    again = stop.is_set()
     stop.set()
+    if not again:
+        _line("stopping; what was changed is put back")
 
 
 def _line(text: str) -> None:
-    output.note(output.cell(text))
+    with contextlib.suppress(OSError):  # the terminal is closed: there is more to do than to say
+        output.note(output.cell(text))
 
 
 def _step(step: Step, limits: Limits) -> None:
-    output.note(
+    _line(
         f"  {figure(step.rate):>6}/s for {step.seconds:4.1f} s: p50 {span(step.p50)}, p95 {span(step.p95)}, "
         f"p99 {span(step.p99)}, {verdict(step, limits)}"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairlead.cli import output
-from fairlead.cli.declared import declared
+from fairlead.cli.declared import declared, up_command
 from fairlead.cli.names import complete_path, complete_service, complete_stack
 from fairlead.cli.options import home_option, json_option
 from fairlead.cli.session import Session
@@ -136,7 +136,8 @@ def command(
         output.json(_document(results, app, assumed, load))
         return
     _show(results, _view())
-    _conclude(results, name, assumed, recorded=shape is None)
+    here = (session.naming(base.name), up_command(file.path))
+    _conclude(results, output.cell(name), assumed, here, recorded=shape is None)
 
 
 def _read(file: Declared, changes: tuple[str, ...]) -> Stack:
@@ -229,19 +230,23 @@ def _show(results: list[tuple[Variant, Result]], view: View) -> None:
     if others:
         lines += ["", *drawing.compared([(variant.name, result) for variant, result in results], view)]
         for variant, result in results:
-            lines += ["", f"decisions of {output.cell(variant.name)}", *drawing.decisions(result, view, FEW)]
+            told = list(drawing.decisions(result, view, FEW)) or ["  none"]
+            lines += ["", f"decisions of {output.cell(variant.name)}", *told]
     for line in lines:
         output.data(line.rstrip())
 
 
-def _conclude(results: list[tuple[Variant, Result]], service: str, assumed: list[str], *, recorded: bool) -> None:
-    """What has to be known to believe it."""
+def _conclude(
+    results: list[tuple[Variant, Result]], service: str, assumed: list[str], here: tuple[str, str], *, recorded: bool
+) -> None:
+    """What has to be known to believe it. here: how the next commands name the stack, and the `up` of the file."""
+    named, up = here
     for note in dict.fromkeys(note for _, result in results for note in result.notes):
         output.note(f"note: {output.cell(note)}")
     if assumed:
         output.note(
             output.paint(f"assumed, not measured: {', '.join(assumed)}", "yellow", on=output.coloured(sys.stderr))
         )
-        output.next_commands(f"fairlead drill capacity {output.cell(service)} --json > capacity.json")
+        output.next_commands(f"fairlead drill capacity {service}{named} --json > capacity.json")
     elif not recorded:
-        output.next_commands(f"fairlead metrics {output.cell(service)}", "fairlead up")
+        output.next_commands(f"fairlead metrics {service}{named}", up)

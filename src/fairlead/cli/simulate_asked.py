@@ -68,16 +68,17 @@ def changes_of(text: str) -> tuple[str, ...]:
 
 def app_of(capacity: str | None, start_time: str | None, service_time: str | None) -> tuple[App, list[str]]:
     """The app, and what of it is assumed, in words. capacity: a number, or the path of a file. UsageError."""
-    from fairlead.simulate.app import App, measured
+    from fairlead.simulate.app import App, known_of, measured
     from fairlead.simulate.grammar import HIGHEST, number_of
 
-    app, assumed = App(), []
-    number: float | None = None
+    app, known = App(), set[str]()
     if capacity is not None:
         try:
             number = number_of(capacity)
         except ValueError:
-            app = measured(_document(capacity), f"--capacity {output.cell(capacity)}")
+            document = _document(capacity)
+            app = measured(document, f"--capacity {output.cell(capacity)}")
+            known |= known_of(document)
         else:
             if not 0 < number <= HIGHEST:
                 raise UsageError(
@@ -85,17 +86,20 @@ def app_of(capacity: str | None, start_time: str | None, service_time: str | Non
                     "it is more than 0 and at most 1,000,000,000 requests per second",
                 )
             app = replace(app, capacity=number)
+            known.add("capacity")
     if service_time is not None:
         app = replace(app, service_time=_span(service_time, "--service-time", least=1e-6))
+        known.add("service_time")
     if start_time is not None:
         app = replace(app, start_time=_span(start_time, "--start-time"))
-    if capacity is None:
-        assumed.append(f"{app.capacity:g} requests/s an instance")
-    if capacity is None or number is not None:
-        assumed += [f"{app.service_time * 1000:g} ms a request"] * (service_time is None)
-        assumed += [f"{app.start_time:g} s to start"] * (start_time is None)
-        assumed.append("100% of its cpu when it is full")
-    return app, assumed
+        known.add("start_time")
+    words = {
+        "capacity": f"{app.capacity:g} requests/s an instance",
+        "service_time": f"{app.service_time * 1000:g} ms a request",
+        "start_time": f"{app.start_time:g} s to start",
+        "cpu_per_request": "100% of its cpu when it is full",
+    }
+    return app, [text for name, text in words.items() if name not in known]
 
 
 def moment_of(text: str | None, load: Load) -> int:
@@ -141,12 +145,15 @@ def read_text(path: str, option: str) -> str:
     """The text of a file that an option names. UsageError."""
     try:
         with open(os.path.expanduser(path), encoding="utf-8-sig") as file:
-            return file.read(LARGEST)
+            text = file.read(LARGEST + 1)
     except UnicodeDecodeError as error:
         raise UsageError(f"{option} {output.cell(path)} cannot be read", "it is not UTF-8") from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{option} {output.cell(path)} cannot be read", why) from error
+    if len(text) > LARGEST:
+        raise UsageError(f"{option} {output.cell(path)} is too large", f"{LARGEST:,} characters are the most")
+    return text
 
 
 LARGEST = 100_000_000
@@ -179,7 +186,8 @@ def _span(text: str, option: str, least: float = 0.0) -> float:
             f"{option} {output.cell(text)!r} is no length of time", "", "Write it like 50ms, 2s, 1m30s."
         ) from None
     if not least <= seconds <= 86400:
-        raise UsageError(f"{option} {output.cell(text)!r} cannot be", "it is from 0s to 1d" if not least else "")
+        why = "it is at most 1d" if seconds > 86400 else "a request takes some time"
+        raise UsageError(f"{option} {output.cell(text)!r} cannot be", why)
     return seconds
 
 

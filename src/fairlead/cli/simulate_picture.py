@@ -35,6 +35,8 @@ FEWEST = 20
 MOST_DECISIONS = 40
 """That are shown; of more, the first and the last."""
 
+HOUR, DAY = 3600, 86400
+
 NICE = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
@@ -161,18 +163,23 @@ def _count(value: float) -> str:
 def _told(every: Sequence[Decision], result: Result, view: View) -> Iterator[str]:
     from textwrap import wrap
 
-    clock = result.seconds >= 3600
+    room = 14 if result.seconds > DAY else 8
     for one in every:
-        at = duration(one.second)
-        if clock:
-            at = f"{_local(result.began + one.second):%H:%M:%S}"
+        at = _moment(result, one.second)
         change = f"{one.before} -> {one.desired}" if one.before != one.desired else str(one.desired)
         undoes = " (undoes the scale-in before)" if one.undoes else ""
-        head = f"  {at:>8}  {paint(change, 'green' if one.desired > one.before else 'yellow', on=view.colour)}"
+        head = f"  {at:>{room}}  {paint(change, 'green' if one.desired > one.before else 'yellow', on=view.colour)}"
         head += " " * (10 - len(change))
-        body = wrap(cell(one.cause) + undoes, max(30, view.width - 22)) or [""]
+        body = wrap(cell(one.cause) + undoes, max(30, view.width - room - 14)) or [""]
         yield f"{head}{body[0]}"
-        yield from (f"{'':22}{line}" for line in body[1:])
+        yield from (f"{'':{room + 14}}{line}" for line in body[1:])
+
+
+def _moment(result: Result, second: int) -> str:
+    """How a second is told of a simulation of minutes, of hours, of days."""
+    if result.seconds < HOUR:
+        return duration(second)
+    return format(_local(result.began + second), "%m-%d %H:%M:%S" if result.seconds > DAY else "%H:%M:%S")
 
 
 def _heading(result: Result, each: int, view: View) -> str:
@@ -227,11 +234,11 @@ def _painted(run: str, view: View) -> str:
 
 def _axis(result: Result, each: int, columns: int) -> str:
     """The moments at the beginning, in the middle and at the end."""
-    clock = result.seconds >= 3600
+    clock = "%m-%d" if result.seconds > 2 * DAY else "%H:%M"
 
     def said(column: int) -> str:
         at = column * each
-        return f"{_local(result.began + at):%H:%M}" if clock else span(at)
+        return format(_local(result.began + at), clock) if result.seconds >= HOUR else span(at)
 
     line = [" "] * (columns + 8)
     for column in (0, columns // 2, columns):

@@ -106,7 +106,7 @@ class Metering:
 
     async def _sample(self, seen: Sequence[tuple[StackRecord, Observed, Healths]]) -> Sample:
         if self._gauges is not None:
-            self._gauges.update([gauge for wanted, _, _ in seen for gauge in self._gauges_of(wanted)])
+            self._gauges.update([gauge for wanted, _, _ in seen for gauge in self._wanted_gauges(wanted)])
         balancer, usage = await self._reading(), await self._usage()
         return Sample(
             now=self._clock.now(),
@@ -116,7 +116,15 @@ class Metering:
             services=tuple(scene for one in seen for scene in scenes(*one, self._memory)),
             stacks=tuple(wanted.name for wanted, _, _ in seen),
             custom=self._gauges.values(self._clock.now()) if self._gauges is not None else {},
+            custom_read=self._gauges.moments() if self._gauges is not None else {},
         )
+
+    def _wanted_gauges(self, wanted: StackRecord) -> Sequence[Gauge]:
+        try:
+            return self._gauges_of(wanted)
+        except Exception as problem:
+            self._warn(f"the custom metrics of {wanted.name}", problem)
+            return ()
 
     async def _reading(self) -> Reading | None:
         try:

@@ -94,6 +94,10 @@ class Gauges(Protocol):
         """What is known at `now` (monotonic seconds), by (stack, service) and name; what is too old is not."""
         ...
 
+    def moments(self) -> Mapping[tuple[str, str], Mapping[str, float]]:
+        """When each was read last (monotonic seconds)."""
+        ...
+
     async def close(self) -> None:
         """Read nothing any more."""
         ...

@@ -134,6 +134,8 @@ class Sample:
     stacks: tuple[str, ...]
     custom: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     """Metrics of the user's own, by (stack, service) and name; those that are known."""
+    custom_read: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    """When each of these was read (monotonic seconds): the same value is there until the next reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,8 @@ class Gauge:
     user: tuple[int, int] | None = None
     """(uid, gid) that `argv` runs as; None: as the daemon."""
     url: str | None = None
+    hides_host: bool = False
+    """Not even the host of `url` may be shown: it comes from a secret."""
     field: str | None = None
     """The value in a JSON answer: a dotted path."""
     series: str | None = None

@@ -10,7 +10,7 @@ spike. When the balancer may have lost counts, the seconds in which it may have 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import floor
 
 from fairlead.core.readings import Key, Reading, Sample
@@ -42,11 +42,13 @@ Values = tuple[Sequence[float], Mapping[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What happened from `at` (seconds since 1970) until one second later."""
+    """What happened from `at` (seconds since 1970) until one second later. read: when metrics of the user's own were
+    read (monotonic seconds)."""
 
     at: int
     rows: Mapping[Entity, Values]
     incomplete: bool = False
+    read: Mapping[Entity, float] = field(default_factory=dict)
 
 
 class Collector:
@@ -145,7 +147,7 @@ def _unknown(at: int, scene: Scene) -> Second:
     rows: dict[Entity, Values] = {
         entity: ((*UNKNOWN[entity.level], NAN, *levels), NO_TIMES) for entity, levels in scene.levels.items()
     }
-    return Second(at, rows | _customs(scene))
+    return Second(at, rows | _customs(scene), read=scene.read)
 
 
 def _customs(scene: Scene) -> dict[Entity, Values]:
@@ -172,7 +174,7 @@ def _second(
     for entity, levels in scene.levels.items():
         if entity not in rows:
             rows[entity] = ((*UNKNOWN[entity.level], NAN, *levels), NO_TIMES)
-    return Second(at, rows | _customs(scene) if scene.customs else rows, incomplete)
+    return Second(at, rows | _customs(scene) if scene.customs else rows, incomplete, scene.read)
 
 
 _PER_TARGET = COUNTS["service"].index("RequestCountPerTarget")

@@ -1,9 +1,9 @@
 """Metrics of the user's own: each is read every so often, by a program that prints it or from a URL that answers it.
 
 In: which there are (`update`), after every change of a stack. Out: the last value of each (`values`), as long as it
-says something of now. Each is read in a task of its own, so a slow one delays no other. The law: a metric that cannot
-be read is unknown, never zero, and never the last value for ever; that it fails is told once, and once when it works
-again.
+says something of now, and when that was read (`moments`). Each is read in a task of its own, so a slow one delays no
+other. The law: a metric that cannot be read is unknown, never zero, and never the last value for ever; that it fails is
+told once, and once when it works again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fairlead.aiokit import programs
 from fairlead.aiokit.fetch import get
 from fairlead.aiokit.tasks import Tasks
+from fairlead.aiokit.web import without_host
 from fairlead.core.readings import Gauge
 from fairlead.errors import FairleadError, GaugeError
 from fairlead.metrics import gauge_numbers
@@ -87,6 +88,14 @@ class Gauges:
                 found.setdefault((stack, service), {})[name] = kept.value
         return found
 
+    def moments(self) -> Mapping[tuple[str, str], Mapping[str, float]]:
+        """When each was read last (monotonic seconds), by (stack, service) and name."""
+        found: dict[tuple[str, str], dict[str, float]] = {}
+        for (stack, service, name), kept in self._kept.items():
+            if kept.value is not None:
+                found.setdefault((stack, service), {})[name] = kept.at
+        return found
+
     async def close(self) -> None:
         """Read nothing any more; programs that still run are ended."""
         await self._tasks.stop(programs.TERM_PATIENCE + 1)
@@ -128,7 +137,15 @@ async def read(gauge: Gauge) -> float:
         return await read_command(
             gauge.argv, gauge.environment, folder=gauge.folder, user=gauge.user, timeout=limit(gauge)
         )
-    return await read_url(gauge.url or "", field=gauge.field, series=gauge.series, timeout=limit(gauge))
+    url = gauge.url or ""
+    try:
+        return await read_url(url, field=gauge.field, series=gauge.series, timeout=limit(gauge))
+    except GaugeError as problem:
+        if not gauge.hides_host:
+            raise
+        told = (without_host(text, url, "its url") for text in (problem.what, problem.why))
+        # Not chained: the cause names the host.
+        raise GaugeError(*told) from None
 
 
 async def read_command(

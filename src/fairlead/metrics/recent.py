@@ -31,6 +31,7 @@ class _Kept:
     second: EncodedSecond
     customs: Mapping[Entity, float]
     """With all their digits."""
+    read: Mapping[Entity, float]
     by_service: dict[tuple[str, str], list[Entity]] = field(default_factory=dict)
     """Its targets and its own metrics; made when it is asked for."""
 
@@ -44,7 +45,7 @@ class Recent:
     def add(self, finished: Second, second: EncodedSecond) -> None:
         """finished: what `second` was made of."""
         customs = {entity: values[0] for entity, (values, _) in finished.rows.items() if entity.level == "custom"}
-        self._kept.append(_Kept(second, customs))
+        self._kept.append(_Kept(second, customs, finished.read))
 
     def of(self, stack: str, service: str, after: int) -> tuple[ServiceSecond, ...]:
         """The seconds behind the one that began at `after`, oldest first. Behind and not later than: a clock that was
@@ -68,15 +69,19 @@ def _second(kept: _Kept, stack: str, service: str) -> ServiceSecond:
                 kept.by_service.setdefault((entity.stack, entity.service), []).append(entity)
     instances: dict[str, InstanceSecond] = {}
     custom: dict[str, float] = {}
+    read: dict[str, float] = {}
     rows = kept.second.rows
     for entity in kept.by_service.get((stack, service), ()):
         if entity in kept.customs:
-            custom[entity.target.removeprefix(CUSTOM)] = kept.customs[entity]
+            name = entity.target.removeprefix(CUSTOM)
+            custom[name] = kept.customs[entity]
+            if entity in kept.read:
+                read[name] = kept.read[entity]
         else:
             instances[entity.target] = _instance(decode(rows[entity], "target"))
     whole = rows.get(Entity(stack, service))
     refused = known(decode(whole, "service").counts[_REFUSED]) if whole is not None else None
-    return ServiceSecond(at=kept.second.at, instances=instances, refused=refused, custom=custom)
+    return ServiceSecond(at=kept.second.at, instances=instances, refused=refused, custom=custom, read=read)
 
 
 def _instance(row: Row) -> InstanceSecond:

@@ -21,11 +21,13 @@ STALE = 5.0
 @dataclass(slots=True)
 class Scene:
     """levels: as `columns.LEVELS` orders them, without the first, which the balancer knows. sharing: how many targets
-    the requests of a service or zone are divided by. customs: metrics of the user's own."""
+    the requests of a service or zone are divided by. customs: metrics of the user's own; read: when each of
+    these was."""
 
     levels: dict[Entity, Sequence[float]] = field(default_factory=dict)
     sharing: dict[Entity, int] = field(default_factory=dict)
     customs: dict[Entity, float] = field(default_factory=dict)
+    read: dict[Entity, float] = field(default_factory=dict)
 
 
 class Processors:
@@ -75,10 +77,12 @@ def scene_of(sample: Sample, cores: Mapping[Key, float]) -> Scene:
         in_service = sum(1 for instance in service.instances if instance.in_service)
         scene.levels[entity] = (*_levels(service, service.instances, used), service.desired, in_service)
         scene.sharing[entity] = _sharing(service.instances)
-    scene.customs = {
-        custom(*whose, name): value for whose, values in sample.custom.items() for name, value in values.items()
-    }
+    scene.customs, scene.read = _by_entity(sample.custom), _by_entity(sample.custom_read)
     return scene
+
+
+def _by_entity(customs: Mapping[tuple[str, str], Mapping[str, float]]) -> dict[Entity, float]:
+    return {custom(*whose, name): value for whose, values in customs.items() for name, value in values.items()}
 
 
 def _used(

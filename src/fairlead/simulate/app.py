@@ -103,6 +103,13 @@ def measured(fields: Mapping[str, Any], source: str) -> App:
     )
 
 
+def known_of(fields: Mapping[str, Any]) -> frozenset[str]:
+    """The names of what `measured` took from `fields`, and did not have to assume."""
+    names = ("capacity", "service_time", "start_time", "cpu_per_request")
+    found = {name for name in names if fields.get(name) is not None}
+    return frozenset(found if fields.get("service_time") else found - {"service_time"})
+
+
 def _unreadable(source: str, why: str) -> UsageError:
     advice = "Give --capacity a number of requests per second, or what `fairlead drill capacity --json` printed."
     return UsageError(f"{source} is no measured capacity", why, advice)

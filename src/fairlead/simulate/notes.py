@@ -10,6 +10,11 @@ from fairlead.core.scaling.policies import CUSTOM
 from fairlead.simulate.app import App
 
 
+def is_simulated(metric: str) -> bool:
+    """Whether the simulator knows what the metric of a policy would be."""
+    return metric != "memory" and not metric.startswith(CUSTOM)
+
+
 def notes_of(service: Service, app: App, failed_starts: int, unknown: int) -> tuple[str, ...]:
     """About this service, and how it went: failed_starts of it, unknown seconds of load."""
     return tuple(_notes(service, app, failed_starts, unknown))
@@ -20,10 +25,12 @@ def _notes(service: Service, app: App, failed_starts: int, unknown: int) -> Iter
     if scaling is None:
         yield f"{service.name} has a fixed size of {service.desired}: without `scaling:` nothing changes it"
     for policy in scaling.policies if scaling else ():
-        if policy.metric.startswith(CUSTOM):
-            yield f"{policy.name}: what a program of yours says is not known here, so this policy asks for nothing"
-        elif policy.metric == "memory":
-            yield f"{policy.name}: memory is not simulated, so this policy asks for nothing"
+        if not is_simulated(policy.metric):
+            what = "memory" if policy.metric == "memory" else "what a program of yours says"
+            yield f"{policy.name} is left out, as if it were not in the file: {what} is not simulated"
+    if scaling and scaling.policies and not any(is_simulated(policy.metric) for policy in scaling.policies):
+        rest = "only its schedule changes its size" if scaling.schedule else "nothing changes its size"
+        yield f"no policy of {service.name} is left: {rest}"
     if service.target_group.slow_start:
         yield "slow_start is not simulated: a new instance gets its full share at once"
     if service.max_memory is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -66,11 +66,16 @@ def from_metrics(answer: Mapping[str, Any], service: str) -> Load:
 
 
 def _is_heading(row: Sequence[str]) -> bool:
+    """Words over both columns: beside a number they are a slip of the pen, and a row that nobody wants to miss."""
+    return not _reads(_moment, row[0]) and not (len(row) > 1 and _reads(_rate, row[1]))
+
+
+def _reads(read: Callable[[str, str], object], text: str) -> bool:
     try:
-        _moment(row[0].strip(), "")
+        read(text.strip(), "")
     except UsageError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _moment(text: str, place: str) -> float:

@@ -14,15 +14,15 @@ from dataclasses import replace
 from fairlead.core.desired import Revision, StackRecord
 from fairlead.core.model import Release, Service, Stack
 from fairlead.core.scaling.decide import decide
-from fairlead.core.scaling.history import PERCENTILES, History
-from fairlead.core.scaling.policies import Scaling, TargetTracking
+from fairlead.core.scaling.history import PERCENTILES, History, Point
+from fairlead.core.scaling.policies import Policy, Scaling, TargetTracking
 from fairlead.core.scaling.scene import Scene, scene_of
 from fairlead.core.scaling.seconds import ServiceSecond
 from fairlead.errors import UsageError
 from fairlead.simulate.app import App
 from fairlead.simulate.flow import UNKNOWN, Flow, Passed
 from fairlead.simulate.load import Load
-from fairlead.simulate.notes import notes_of
+from fairlead.simulate.notes import is_simulated, notes_of
 from fairlead.simulate.result import Result
 from fairlead.simulate.schedule import Timetable, iso
 from fairlead.simulate.tally import Tally
@@ -58,7 +58,8 @@ class _Run:
         )  # fmt: skip
         self._history = History(scaling)
         self._timetable = Timetable(scaling.schedule, began)
-        self._targets = [policy for policy in scaling.policies if isinstance(policy.follows, TargetTracking)]
+        declared = service.scaling.policies if service.scaling else ()
+        self._targets = [policy for policy in declared if isinstance(policy.follows, TargetTracking)]
         self._tally = Tally(self._targets)
         self._scene: tuple[object, Scene] | None = None
         self._desired = self._service.desired
@@ -96,8 +97,7 @@ class _Run:
         refused = None if passed is None else passed.refused
         lived = ServiceSecond(at=at, instances=measured or {}, refused=refused)
         self._history.add(lived, scene.counted, empty=scene.empty, settled=not scene.warming)
-        newest = [points[-1] if (points := self._history.points(policy)) else None for policy in self._targets]
-        self._tally.judge(newest, at_maximum=self._desired >= self._maximum)
+        self._tally.judge([self._newest(policy) for policy in self._targets], at_maximum=self._desired >= self._maximum)
         wall = at + 1
         due = self._timetable.due(wall)
         group = world.wanted.groups.get(service.name)
@@ -110,6 +110,11 @@ class _Run:
         world.want(replace(world.wanted, groups={service.name: verdict.group}))
         sized = world.wanted.sized(service)
         self._desired, self._maximum = sized.desired, sized.maximum
+
+    def _newest(self, policy: Policy) -> Point | None:
+        """Its newest datapoint; None: there is none, or its metric is not simulated."""
+        points = self._history.points(policy) if is_simulated(policy.metric) else ()
+        return points[-1] if points else None
 
     def _scene_at(self, now: float) -> Scene:
         """The scene; the last one, as long as nothing has changed and time alone changes nothing in it."""
@@ -126,8 +131,13 @@ class _Run:
 
 
 def _alone(stack: Stack, service: Service) -> StackRecord:
-    """A stack of this service and nothing else, as if it had just been deployed."""
-    alone = replace(service, after=(), before_traffic=None, max_memory=None)
+    """A stack of this service and nothing else, as if it had just been deployed, with the policies whose metrics are
+    simulated: the others would never know theirs, and so keep every other target from scaling in."""
+    scaling = service.scaling
+    if scaling is not None:
+        known = (policy for policy in scaling.policies if is_simulated(policy.metric))
+        scaling = replace(scaling, policies=tuple(known))
+    alone = replace(service, scaling=scaling, after=(), before_traffic=None, max_memory=None)
     release = Release(
         service=service.name, number=1, fingerprint="", source="", environment_folder=None, argv=(), address="unix"
     )

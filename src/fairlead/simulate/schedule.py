@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from fairlead.control.schedule import next_time
 from fairlead.core.scaling.policies import ScheduledAction
@@ -22,15 +23,16 @@ class Timetable:
         self._next = {one: moment for one in actions if (moment := _after(one, began - 1)) is not None}
 
     def due(self, at: int) -> list[DueAction]:
-        """Those whose time has come by `at`, in the order of their times; each is told once."""
-        found = sorted((moment, one.name, one) for one, moment in self._next.items() if moment <= at)
-        for moment, _, one in found:
+        """Those whose time has come by `at`, in the order of their times, those of one moment in the order of the file;
+        each is told once."""
+        found = sorted(((one, moment) for one, moment in self._next.items() if moment <= at), key=itemgetter(1))
+        for one, moment in found:
             later = _after(one, moment)
             if later is None:
                 del self._next[one]
             else:
                 self._next[one] = later
-        return [DueAction(action=one, scheduled_for=iso(moment)) for moment, _, one in found]
+        return [DueAction(action=one, scheduled_for=iso(moment)) for one, moment in found]
 
 
 def iso(at: int) -> str:

@@ -182,6 +182,7 @@ class World:
                 self._out_at.pop(one, None)
             case plans.Sever(instance=one):
                 self._gone.append(one)
+                self._out_at.pop(one, None)  # from now on nobody is inside
             case plans.Deregister(instance=one):
                 self._modes.pop(one, None)
                 self._out_at.pop(one, None)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fairlead.core.scaling.decide import LEAST_REGRET, LONGEST_WAIT, Verdict, held_in, wait_of
 from fairlead.core.scaling.group import Group, Sizes
 from fairlead.core.scaling.history import History
-from fairlead.core.scaling.policies import Scaling
+from fairlead.core.scaling.policies import CustomMetric, Scaling
 
 from ..builders import a_service
 from .builders import (
@@ -96,6 +100,67 @@ def test_causes(policy: Any, values: list[float], desired: int, cause: str) -> N
     assert asked(service, a_history(service, *values, counted=desired)).cause == cause
 
 
+@pytest.mark.parametrize(
+    ("policy", "values", "says"),
+    [
+        (keep("cpu", 80.0), [80.04] * 3, "cpu was 80.04%, above 80% for 3 s: desired 4 -> 5 (ceil(4 x 80.04 / 80))"),
+        (keep(value=100.0), [100.3] * 3, "was 100.3/s, above 100/s for 3 s: desired 4 -> 5 (ceil(4 x 100.3 / 100))"),
+        (keep(value=112.5), [140.0] * 3, "was 140/s, above 112.5/s for 3 s: desired 4 -> 5 (ceil(4 x 140 / 112.5))"),
+        # Not 90: four would do for that.
+        (keep(value=200.0), [90.04] * 15, "was at most 90.04/s, below 180/s for 15 s: desired 8 -> 5"),
+        (keep("custom:queue", 0.0001), [0.0004] * 3, "was 0.0004, above 0.0001 for 3 s: desired 4 -> 10"),
+        (steps((0, None, 1), threshold=5.001), [5.004] * 3, "was 5.004, at or above 5.001 for 3 s: desired 4 -> 5"),
+        (steps((0, 10, 1), (10, None, 2), threshold=90.0), [99.96] * 3, "was 99.96, at or above 90 for 3 s: desired 4 -> 5"),
+        (keep(value=0.001), [1e9] * 3, "above 0.001/s for 3 s: desired 4 -> 10 (ceil(4 x 1000000000 / 0.001) = 1000000 or more, max is 10)"),
+    ],
+)  # fmt: skip
+def test_no_cause_contradicts_itself(policy: Any, values: list[float], says: str) -> None:
+    desired = int(says.split("desired ")[1].split(" ")[0])
+    service = a_group_of(policy, desired=desired)
+    assert says in asked(service, a_history(service, *values, counted=desired)).cause
+
+
+CAUSE = re.compile(
+    r"requests_per_target was (at most )?(?P<value>[\d.]+)/s, (?P<side>above|below) (?P<level>[\d.]+)/s for .*: "
+    r"desired \d+ -> (?P<desired>\d+) \(ceil\((?P<counted>\d+) x (?P<each>[\d.]+) / (?P<target>[\d.]+)\)"
+    r"( = (?P<asked>\d+)(?P<more> or more)?, (max|min) is \d+)?\), within 1\.\.60"
+)
+
+
+@given(target=st.floats(0.01, 1e4), off=st.floats(-1e-3, 1e-3) | st.floats(-0.9, 5), counted=st.integers(1, 40))
+@settings(max_examples=200, deadline=None)
+def test_who_checks_the_numbers_of_a_cause_finds_them_right(target: float, off: float, counted: int) -> None:
+    service = a_group_of(keep(value=target), desired=counted, maximum=60)
+    cause = asked(service, a_history(service, *[target * (1 + off)] * 15, counted=counted)).cause
+    if not cause:
+        return
+    told = CAUSE.fullmatch(cause)
+    assert told, cause
+    value, level = float(told["value"]), float(told["level"])
+    assert value > level if told["side"] == "above" else value < level, cause
+    need = math.ceil(int(told["counted"]) * float(told["each"]) / float(told["target"]) - 1e-9)
+    assert need == int(told["asked"] or told["desired"]), cause
+
+
+def test_at_most_is_of_all_points_though_the_heaviest_was_of_more_instances() -> None:
+    service = a_group_of(keep(), desired=2)
+    history = History(service.scaling)
+    for at in range(15):
+        many = at < 5
+        history.add(a_second(at, 4 if many else 2, requests=15.0 if many else 25.0), names(4 if many else 2))
+    cause = asked(service, history).cause
+    assert cause.startswith("requests_per_target was at most 25/s, below 90/s for 15 s: desired 2 -> 1")
+    assert "(ceil(4 x 15 / 90))" in cause
+
+
+def test_of_points_that_are_equal_the_newest_is_told() -> None:
+    service = a_group_of(keep(), desired=3)
+    history = History(service.scaling)
+    for at in range(15):
+        history.add(a_second(at, 1 if at < 5 else 3, requests=0.0), names(1 if at < 5 else 3))
+    assert "(ceil(3 x 0 / 90) = 0, min is 1)" in asked(service, history).cause
+
+
 def test_a_cause_is_for_what_woke_the_first() -> None:
     service = a_group_of(keep(), desired=0, minimum=0)
     history = History(service.scaling or Scaling())
@@ -153,6 +218,9 @@ def test_several_policies(policies: tuple[Any, ...], metrics: dict[str, float], 
 def test_who_disagrees_is_named() -> None:
     service = a_group_of(keep("cpu", 50.0), keep("memory", 50.0), desired=4)
     assert held(asked(service, mixed(service, cpu=10, memory=46))) == "memory at 50% does not agree to scale in"
+    assert held(asked(service, mixed(service, cpu=10))) == (
+        "memory at 50% does not agree to scale in: its metric is unknown"
+    )
     service = a_group_of(keep("cpu", 50.0, scale_in=False), STEP_IN, desired=4)
     assert held(asked(service, mixed(service, cpu=40, requests=20))) == "anticipated flapping: targets need 4"
     service = a_group_of(keep("cpu", 50.0, scale_in=False), steps((None, 0, -3), comparison="below"), desired=4)
@@ -237,6 +305,17 @@ def test_a_policy_that_made_no_step_waits_for_none(now: float) -> None:
     assert asked(service, a_history(service, *HIGH, counted=4), now=now).desired == 6
 
 
+@pytest.mark.parametrize(("every", "now", "expected"), [(60.0, 5059.0, 3), (60.0, 5061.0, 4), (0.5, 5001.0, 4)])
+def test_a_step_is_made_once_for_a_reading(every: float, now: float, expected: int) -> None:
+    queue, other = CustomMetric(name="queue", url="/q", every=every), CustomMetric(name="other", url="/o", every=900)
+    service = replace(a_group_of(steps((0, None, 1)), desired=2), custom_metrics=(other, queue))
+    first = asked(service, a_history(service, *HIGH)).group
+    verdict = asked(service, a_history(service, *HIGH), first, now=now)
+    assert verdict.desired == expected
+    if expected == 3:
+        assert held(verdict) == "custom:queue above 50 waits for something new to be measured, 1 s more"
+
+
 def test_a_step_is_made_once_for_a_datapoint() -> None:
     policy = steps((0, None, 1), period=60, scale_out_after=1)
     service = a_group_of(policy, desired=4)
@@ -246,7 +325,8 @@ def test_a_step_is_made_once_for_a_datapoint() -> None:
     first = asked(service, history, scene=a_scene(4)).group
     assert first is not None
     assert first.sizes.desired == 5
-    assert "waits" in held(asked(service, history, first, scene=a_scene(5), now=5030.0))
+    waits = held(asked(service, history, first, scene=a_scene(5), now=5030.0))
+    assert waits == "custom:queue above 50 waits for something new to be measured, 30 s more"
     assert asked(service, history, first, scene=a_scene(5), now=5060.0).desired == 6
 
 

@@ -121,6 +121,26 @@ def test_what_was_measured_while_others_warmed_up_is_told_and_left_out_when_they
     assert list(late.points(policy)) == [Point(80.0, 2)]
 
 
+def test_what_was_read_is_of_the_instances_that_counted_then() -> None:
+    policy = keep("custom:queue", 10.0)
+    history = History(Scaling(policies=(policy,)))
+
+    def second(at: int, value: float, read: float | None, counted: int, *, settled: bool = True) -> None:
+        moments = {} if read is None else {"queue": read}
+        history.add(ServiceSecond(at=at, custom={"queue": value}, read=moments), names(counted), settled=settled)
+
+    second(0, 25.0, 5000.0, 1)
+    second(1, 25.0, 5000.0, 3)  # two more, and the number is still the one that was read before them
+    second(2, 25.0, 5060.0, 3)  # the same number again, but read anew
+    second(3, 9.0, 5120.0, 3, settled=False)
+    second(4, 9.0, 5120.0, 5)  # read while others warmed up, whatever they do now
+    second(5, 9.0, None, 5)
+    assert list(history.points(policy))[-6:] == [
+        Point(25.0, 1), Point(25.0, 1), Point(25.0, 3), Point(9.0, 3, settled=False), Point(9.0, 3, settled=False),
+        Point(9.0, 5),
+    ]  # fmt: skip
+
+
 def test_a_period_is_of_what_is_known_of_it() -> None:
     policy = keep("cpu", period=4)
     seconds = [a_second(0, cpu=10.0), a_second(1), a_second(3, cpu=30.0), a_second(4), a_second(5), a_second(7)]

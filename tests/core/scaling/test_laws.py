@@ -174,6 +174,32 @@ def test_a_constant_load_never_changes_the_size_in_both_directions(
     assert world.desired <= max(1, start, 1.2 * enough + 1)
 
 
+@given(
+    load=st.floats(0, 120),
+    every=st.sampled_from([1, 5, 15, 60, 300]),
+    start=st.integers(1, 20),
+    warm_up=st.sampled_from([0.0, 1.0, 10.0]),
+    start_time=st.sampled_from([0.5, 7.0]),
+)
+@example(load=25.0, every=60, start=1, warm_up=10.0, start_time=2.0)
+@example(load=25.0, every=300, start=1, warm_up=0.0, start_time=2.0)
+@settings(max_examples=30, deadline=None)
+def test_however_seldom_a_constant_metric_is_read_its_size_is_found_at_once(
+    load: float, every: int, start: int, warm_up: float, start_time: float
+) -> None:
+    service = a_group_of(keep("custom:backlog", 10.0), desired=start, maximum=20, warm_up=warm_up)
+    world = World(
+        service,
+        lambda second: 1.0,
+        custom=lambda second, serving: {"backlog": load / max(1, serving)},
+        read_every=every,
+        start_time=start_time,
+    )
+    world.run(4 * every + 200)
+    assert len(world.changes) <= 1
+    assert min(20, load / 10 - 1e-6) <= world.desired <= max(1, start, 1.2 * load / 10 + 1)
+
+
 @given(st.integers(1, 20), st.floats(0, 1500), st.integers(50, 400))
 @settings(max_examples=30, deadline=None)
 def test_a_constant_load_without_noise_is_settled_at_once(start: int, load: float, seconds: int) -> None:

@@ -70,9 +70,32 @@ def test_what_would_change_it() -> None:
     assert sentence(keep(), 95.0, desired=10).startswith("requests_per_target is 95/s: it is at its maximum, 10")
     assert sentence(keep(), 95.0, desired=1).endswith("; it is at its minimum, 1")
     assert sentence(keep(scale_in=False), 95.0).endswith("; it never scales in")
-    assert sentence(steps((0, None, 1)), 20.0) == "custom:queue is 20: above 50 for 3 s a step is made"
+    assert sentence(steps((0, None, 1)), 20.0) == "custom:queue is 20: at or above 50 for 3 s scales out by its steps"
     unknown = "requests_per_target is unknown: requests_per_target at 100/s asks for nothing, and no target lets the group scale in"
     assert sentence(keep(), None) == unknown
+    # Neither of these has a say in a scale-in.
+    assert sentence(keep(scale_in=False), None).endswith(" asks for nothing")
+    assert sentence(steps((0, None, 1)), None) == "custom:queue is unknown: custom:queue above 50 asks for nothing"
+
+
+@pytest.mark.parametrize(
+    ("policy", "would"),
+    [
+        (steps((None, 0, -1), comparison="below"), "at or below 50 for 15 s scales in by its steps"),
+        (steps((None, 0, -1), comparison="below", scale_in=False), "at or below 50 changes nothing"),
+        (steps((0, 10, 0), (10, None, 2), scale_out_after=2), "at or above 50 for 2 s scales out by its steps"),
+        (
+            steps((0, 10, -1), (10, None, 2), scale_out_after=30, scale_in_after=150),
+            "at or above 50 for 30 s scales out, for 2 min 30 s scales in by its steps",
+        ),
+        (steps((None, 0, 1), comparison="below"), "at or below 50 for 3 s scales out by its steps"),
+        (steps((0, None, 6), adjustment="exact_capacity"), "at or above 50 for 3 s scales out by its steps"),
+        (steps((0, None, 4), adjustment="exact_capacity"), "at or above 50 changes nothing"),
+        (steps((0, None, 0), adjustment="exact_capacity"), "at or above 50 for 15 s scales in by its steps"),
+    ],
+)
+def test_what_a_step_policy_would_do_and_after_how_long(policy: Policy, would: str) -> None:
+    assert sentence(policy, 20.0) == f"custom:queue is 20: {would}"
 
 
 def test_the_schedule_would_change_it_too() -> None:

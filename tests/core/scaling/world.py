@@ -45,6 +45,8 @@ class World:
     behaves: Callable[[float, int], InstanceSecond] = proportional
     custom: Callable[[int, int], Mapping[str, float]] = lambda second, serving: {}
     """Of a second and how many serve."""
+    read_every: int = 1
+    """Seconds from one reading of these to the next."""
     start_time: float = 2.0
     began: int = 1_000_000
     boot: str = "boot-1"
@@ -61,6 +63,7 @@ class World:
         assert self.service.scaling is not None
         self.history = History(self.service.scaling)
         self._number = 0
+        self._reading: tuple[int, Mapping[str, float]] = (-1, {})
         self._follow(LONG_AGO)
 
     @property
@@ -107,14 +110,16 @@ class World:
         self._follow(now + self.start_time)
 
     def _measured(self, serving: list[str]) -> ServiceSecond:
-        at = self.began + self.second + self.clock
-        load, custom = self.load(self.second), self.custom(self.second, len(serving))
+        at, load = self.began + self.second + self.clock, self.load(self.second)
+        if self.second % self.read_every == 0:
+            self._reading = (self.second, self.custom(self.second, len(serving)))
+        custom, read = self._reading[1], dict.fromkeys(self._reading[1], float(self._reading[0]))
         if load is None:
-            return ServiceSecond(at=at, custom=custom)
+            return ServiceSecond(at=at, custom=custom, read=read)
         if not serving:
-            return ServiceSecond(at=at, refused=load, custom=custom)
+            return ServiceSecond(at=at, refused=load, custom=custom, read=read)
         each = self.behaves(load, len(serving))
-        return ServiceSecond(at=at, instances=dict.fromkeys(serving, each), refused=0.0, custom=custom)
+        return ServiceSecond(at=at, instances=dict.fromkeys(serving, each), refused=0.0, custom=custom, read=read)
 
     def _scene(self, now: float) -> Scene:
         assert self.service.scaling is not None

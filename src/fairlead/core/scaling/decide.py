@@ -5,7 +5,8 @@ now. Out: a `Verdict`: the capacity, why, and the group to keep. A chain of step
 schedule, proposals of the policies, the largest of them, what holds a change back, bounds. The laws:
 
 - desired is within minimum and maximum, always;
-- unknown is not low: a policy without a metric asks for nothing, and keeps others from scaling in;
+- unknown is not low: a policy without a metric asks for nothing, and where it may scale in itself keeps the other
+  targets from it;
 - scale-out if any policy wants it, scale-in only if all that track a target agree; the largest capacity wins;
 - nothing is taken away while instances warm up, are ill or are deployed, nor within the cool-down;
 - a constant load changes the size at most once in either direction: what is left after a scale-in has room to spare
@@ -21,8 +22,8 @@ from fairlead.core.model import Service
 from fairlead.core.phrases import span
 from fairlead.core.scaling.group import Group, Sizes, kept
 from fairlead.core.scaling.history import History
-from fairlead.core.scaling.policies import Policy, Scaling, StepScaling, TargetTracking, amount
-from fairlead.core.scaling.proposals import Proposal, propose
+from fairlead.core.scaling.policies import CUSTOM, Policy, Scaling, StepScaling, TargetTracking, level
+from fairlead.core.scaling.proposals import Proposal, count_of, propose
 from fairlead.core.scaling.scene import Scene
 from fairlead.core.scaling.scheduled import DueAction, applied
 from fairlead.core.suspension import ALARM_NOTIFICATION, SCHEDULED_ACTIONS
@@ -76,7 +77,7 @@ def decide(
     asked = chosen.capacity or 0
     desired = min(max(asked, before.minimum), before.maximum)
     at_bound = desired == before.desired
-    held = _at_bound(asked, before) if at_bound else _held(scaling, kept_group, scene, chosen, desired, now)
+    held = _at_bound(asked, before) if at_bound else _held(service, scaling, kept_group, scene, chosen, desired, now)
     if at_bound or held:
         reasons = (*reasons, held) if held else reasons
         return Verdict(before=before.desired, desired=before.desired, reasons=reasons, proposals=proposals)
@@ -143,7 +144,7 @@ def _chosen(proposals: Sequence[Proposal], desired: int) -> tuple[Proposal | Non
         return None, ()
     against = [one for one in proposals if _tracks(one) and one.policy.scale_in and one not in lower]
     agreed = [one for one in lower if not (_tracks(one) and against)]
-    said = tuple(f"{one.policy.name} does not agree to scale in" for one in against)
+    said = tuple(f"{one.policy.name} does not agree to scale in{_why_not(one)}" for one in against)
     if not agreed:
         return None, said
     # Not below what any target needs, whoever asked for it: it would be scaled out again.
@@ -156,6 +157,10 @@ def _chosen(proposals: Sequence[Proposal], desired: int) -> tuple[Proposal | Non
     return winner, said
 
 
+def _why_not(proposal: Proposal) -> str:
+    return ": its metric is unknown" if proposal.wants == "unknown" else ""
+
+
 def _tracks(proposal: Proposal) -> bool:
     return isinstance(proposal.policy.follows, TargetTracking)
 
@@ -163,16 +168,20 @@ def _tracks(proposal: Proposal) -> bool:
 def _at_bound(asked: int, sizes: Sizes) -> str:
     """Why nothing changes although a policy asks for more (AlreadyAtMaxCapacity); "" at the minimum, where a group that
     has little to do is meant to be."""
-    return f"it would be {asked}, and max is {sizes.maximum}" if asked > sizes.desired else ""
+    return f"it would be {count_of(asked)}, and max is {sizes.maximum}" if asked > sizes.desired else ""
 
 
-def _held(scaling: Scaling, group: Group, scene: Scene, chosen: Proposal, desired: int, now: float) -> str:
+def _held(
+    service: Service, scaling: Scaling, group: Group, scene: Scene, chosen: Proposal, desired: int, now: float
+) -> str:
     """What keeps a change from being made now, or ""."""
     follows, sizes = chosen.policy.follows, group.sizes
     if isinstance(follows, StepScaling) and chosen.policy.name in group.stepped:
-        left = group.stepped[chosen.policy.name] + _pause(chosen.policy, follows) - now
+        pause = _pause(service, chosen.policy, follows)
+        left = group.stepped[chosen.policy.name] + pause - now
         if left > 0:
-            return f"{chosen.policy.name} waits for its cool-down, {span(left)} more"
+            what = "its cool-down" if follows.cooldown >= pause else "something new to be measured"
+            return f"{chosen.policy.name} waits for {what}, {span(left)} more"
     if chosen.wants == "out":
         left = 0.0 if isinstance(follows, StepScaling) else _out_left(scaling, group, now)
         if left > 0 and desired - sizes.desired <= group.out_by:
@@ -181,9 +190,11 @@ def _held(scaling: Scaling, group: Group, scene: Scene, chosen: Proposal, desire
     return held_in(scaling, group, scene, now)
 
 
-def _pause(policy: Policy, step: StepScaling) -> float:
-    """Seconds between two steps of a policy: its cool-down, but not the same datapoint twice."""
-    return max(step.cooldown, policy.period if policy.period > 1 else 0.0)
+def _pause(service: Service, policy: Policy, step: StepScaling) -> float:
+    """Seconds between two steps of a policy: its cool-down, but no datapoint and no reading twice."""
+    readings = (one.every for one in service.custom_metrics if f"{CUSTOM}{one.name}" == policy.metric)
+    again = max(policy.period, next(readings, 0.0))
+    return max(step.cooldown, again if again > 1 else 0.0)
 
 
 def held_in(scaling: Scaling, group: Group, scene: Scene, now: float) -> str:
@@ -237,14 +248,14 @@ cool-down is."""
 def cause_of(proposal: Proposal, sizes: Sizes, desired: int) -> str:
     """`requests_per_target was 143/s, above 100/s for 3 s: desired 2 -> 3 (ceil(2 x 143 / 100)), within 2..10`."""
     policy, follows = proposal.policy, proposal.policy.follows
-    metric, value, level = policy.metric, proposal.value or 0.0, proposal.level
     side = "above" if proposal.wants == "out" else "below"
     if isinstance(follows, StepScaling):
         side = f"at or {follows.comparison}"
     asked = proposal.capacity or 0
-    clamped = "" if asked == desired else f" = {asked}, {'max' if asked > desired else 'min'} is {desired}"
+    clamped = "" if asked == desired else f" = {count_of(asked)}, {'max' if asked > desired else 'min'} is {desired}"
     most = "at most " if proposal.wants == "in" and not isinstance(follows, StepScaling) else ""
     return (
-        f"{metric} was {most}{amount(metric, value)}, {side} {amount(metric, level)} for {span(proposal.seconds)}: "
-        f"desired {sizes.desired} -> {desired} ({proposal.formula}{clamped}), within {sizes.minimum}..{sizes.maximum}"
+        f"{policy.metric} was {most}{proposal.told}, {side} {level(policy.metric, proposal.level)} "
+        f"for {span(proposal.seconds)}: desired {sizes.desired} -> {desired} ({proposal.formula}{clamped}), "
+        f"within {sizes.minimum}..{sizes.maximum}"
     )

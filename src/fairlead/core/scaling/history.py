@@ -46,8 +46,7 @@ class History:
         self._series: dict[tuple[str, int], _Series] = {}
         for policy in scaling.policies:
             length = max(policy.scale_out_after, policy.scale_in_after) + LOOKED_FURTHER
-            kind = _Percentiles if policy.metric in PERCENTILES else _Means
-            series = self._series.setdefault((policy.metric, policy.period), kind(policy.metric, policy.period))
+            series = self._series.setdefault((policy.metric, policy.period), _series(policy.metric, policy.period))
             series.lengthen(length)
         self.last: int | None = None
         """The last second that was added."""
@@ -152,6 +151,23 @@ class _Means(_Series):
         return Point(load / max(1, counted), counted)
 
 
+class _Readings(_Means):
+    """Of a metric of the user's own, which is read every so often: what was read is of the instances that counted then.
+    Taken to be of those that count now, a queue shared by one would look as long for each of the three that were
+    started for it."""
+
+    _read: float | None = None
+    _of_then: tuple[Collection[str], bool] = ((), True)
+    """Who counted when it was read, and whether that was settled."""
+
+    def add(self, second: ServiceSecond, counted: Collection[str], empty: bool, settled: bool) -> None:
+        read = second.read.get(self._metric.removeprefix(CUSTOM))
+        if read is None or read != self._read:
+            self._read, self._of_then = read, (counted, settled)
+        counted, settled = self._of_then
+        super().add(second, counted, empty, settled)
+
+
 class _Percentiles(_Series):
     """A percentile of all answers of the period: those of single seconds would weigh a quiet second as a busy one."""
 
@@ -174,6 +190,12 @@ class _Percentiles(_Series):
             return Point(percentile(times, PERCENTILES[self._metric]), self._counted)
         # Nobody waited while nobody asked: that is known, unlike how long it would have taken.
         return Point(0.0, self._counted) if self._idle else MISSING
+
+
+def _series(metric: str, period: int) -> _Series:
+    if metric.startswith(CUSTOM):
+        return _Readings(metric, period)
+    return _Percentiles(metric, period) if metric in PERCENTILES else _Means(metric, period)
 
 
 def measure(metric: str, second: ServiceSecond, counted: Collection[str], *, empty: bool) -> Point:

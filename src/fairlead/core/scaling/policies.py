@@ -7,6 +7,7 @@ Metrics are named as in the file: `cpu`, `memory` (percent of what is reserved),
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,8 +73,8 @@ class Policy:
         """What it is called in causes and in `status`: `cpu at 60%`, `custom:queue above 300`."""
         follows = self.follows
         if isinstance(follows, TargetTracking):
-            return f"{follows.metric} at {amount(follows.metric, follows.value)}"
-        return f"{follows.metric} {follows.comparison} {amount(follows.metric, follows.threshold)}"
+            return f"{follows.metric} at {level(follows.metric, follows.value)}"
+        return f"{follows.metric} {follows.comparison} {level(follows.metric, follows.threshold)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,17 +119,55 @@ class Scaling:
     schedule: tuple[ScheduledAction, ...] = ()
 
 
-def amount(metric: str, value: float) -> str:
-    """A value of a metric with its unit, as people write it: `60%`, `143/s`, `250 ms`, `300`."""
-    unit = {"cpu": "%", "memory": "%", "requests_per_target": "/s"}.get(metric, "")
-    return figure(metric, value) + (" ms" if metric.startswith("latency") else unit)
+Holds = Callable[[float], bool]
+"""What is said of a value beside it."""
+
+FINEST = 15
+"""Decimals at most: floats have no more."""
 
 
-def figure(metric: str, value: float) -> str:
-    """The same without the unit; latencies in milliseconds. At most three digits after those that count: `143`,
-    `14.3`, `0.25`."""
+def amount(metric: str, value: float, holds: Holds | None = None) -> str:
+    """What was measured, with its unit, as people write it: `60%`, `143/s`, `250 ms`, `300`. holds: as of `figure`."""
+    return figure(metric, value, holds) + unit_of(metric)
+
+
+def figure(metric: str, value: float, holds: Holds | None = None) -> str:
+    """The same without the unit; latencies in milliseconds. Three digits are enough: `143`, `14.3`, `0.25`; more only
+    where `holds` is true of the value and not of what is shown: who reads `80%, above 80%` believes nothing more."""
+    scale = _scale(metric)
+    text = _short(value * scale)
+    if holds is None or not holds(value):
+        return text
+    for decimals in range(FINEST + 1):
+        if holds(float(text) / scale):
+            break
+        text = f"{value * scale:.{decimals}f}"
+    return text
+
+
+def level(metric: str, value: float) -> str:
+    """A target or a threshold with its unit, in all its digits: `112.5/s`."""
+    return level_figure(metric, value) + unit_of(metric)
+
+
+def level_figure(metric: str, value: float) -> str:
+    """The same without the unit."""
+    text = f"{value * _scale(metric):.13g}"
+    return f"{value * _scale(metric):.{FINEST}f}".rstrip("0").rstrip(".") if "e-" in text else text
+
+
+def unit_of(metric: str) -> str:
     if metric.startswith("latency"):
-        value *= 1000
+        return " ms"
+    return {"cpu": "%", "memory": "%", "requests_per_target": "/s"}.get(metric, "")
+
+
+def _scale(metric: str) -> float:
+    """Latencies are told in milliseconds."""
+    return 1000.0 if metric.startswith("latency") else 1.0
+
+
+def _short(value: float) -> str:
     if abs(value) >= 100 or value == int(value):
         return f"{value:.0f}"
     return f"{value:.3g}" if abs(value) >= 0.001 else "0"

@@ -15,7 +15,17 @@ from typing import Literal
 
 from fairlead.core.scaling.alarm import judged, state_of
 from fairlead.core.scaling.history import Point
-from fairlead.core.scaling.policies import Policy, StepAdjustment, StepScaling, TargetTracking, figure
+from fairlead.core.scaling.policies import (
+    Holds,
+    Policy,
+    StepAdjustment,
+    StepScaling,
+    TargetTracking,
+    amount,
+    figure,
+    level_figure,
+    unit_of,
+)
 
 LOW = 0.9
 """Scale-in begins below this share of the target, and never leads above it (aws-semantics E2, J4)."""
@@ -41,6 +51,8 @@ class Proposal:
     wants: Wants
     value: float | None = None
     capacity: int | None = None
+    told: str = ""
+    """`value` with its unit, in as many digits as it takes to see that it is beyond `level`."""
     level: float = 0.0
     """What the metric was above or below."""
     formula: str = ""
@@ -64,17 +76,20 @@ def _track(policy: Policy, target: TargetTracking, points: Sequence[Point]) -> P
     if newest > target.value and state_of(values, _above(target.value), policy.scale_out_after) == "ALARM":
         # Of what they have to do together: how many there are to do it may change from one point to the next.
         loads = sorted(_judged(points, values, policy.scale_out_after), key=_load)
-        return _sized(policy, "out", loads[len(loads) // 2], target.value, target.value)
+        middle = loads[len(loads) // 2]
+        return _sized(policy, "out", middle, target.value, middle.value or 0.0, target.value)
     # The heaviest of these points has to fit, and with room to spare: else the next one would scale out again.
     fits = LOW * target.value
-    worst = max(_judged(points, values, policy.scale_in_after), key=_load)
+    window = _judged(points, values, policy.scale_in_after)
+    worst = max(reversed(window), key=_load)  # of equals the newest: people compare it with what there is now
     if (
         policy.scale_in
         and points[-1].settled
         and newest < fits
         and state_of(values, _below(fits), policy.scale_in_after) == "ALARM"
     ):
-        return _sized(policy, "in", worst, fits, fits)
+        # While the number of instances changed, the heaviest point need not be the one with the highest value.
+        return _sized(policy, "in", worst, fits, max(point.value or 0.0 for point in window), fits)
     return Proposal(policy=policy, wants="hold", value=newest, capacity=needed(worst, fits))
 
 
@@ -87,20 +102,35 @@ def _wake(policy: Policy, target: TargetTracking, points: Sequence[Point]) -> Pr
     if len(points) - first < policy.scale_out_after:
         return Proposal(policy=policy, wants="hold", value=values[-1], capacity=0 if first == len(points) else None)
     worst = max((points[place] for place in places), key=_load)
-    return _sized(policy, "out", worst, target.value, 0.0)
+    return _sized(policy, "out", worst, target.value, worst.value or 0.0, 0.0)
 
 
-def _sized(policy: Policy, wants: Wants, point: Point, target: float, level: float) -> Proposal:
+def _sized(policy: Policy, wants: Wants, point: Point, target: float, value: float, level: float) -> Proposal:
+    """point: which the size is for. value: which the alarm is told by; mostly the same."""
     after = policy.scale_out_after if wants == "out" else policy.scale_in_after
+    beyond = _above(level) if wants == "out" else _below(level)
+    capacity, metric = needed(point, target), policy.metric
+
+    def right(shown: float) -> bool:
+        return beyond(shown) and needed(Point(shown, point.counted), target) == capacity
+
+    each = figure(metric, point.value or 0.0, right)
     return Proposal(
-        policy=policy, wants=wants, value=point.value, capacity=needed(point, target), level=level,
-        formula=_formula(policy.metric, point, target), seconds=after * policy.period,
+        policy=policy, wants=wants, value=value, capacity=capacity, level=level,
+        told=each + unit_of(metric) if value == point.value else amount(metric, value, beyond),
+        formula=f"ceil({max(1, point.counted)} x {each} / {level_figure(metric, target)})",
+        seconds=after * policy.period,
     )  # fmt: skip
 
 
 def needed(point: Point, target: float) -> int:
     """How many it takes for each to have at most `target` to do."""
     return math.ceil(min(max(_load(point) / target, 0.0), MOST) - HARDLY)
+
+
+def count_of(capacity: int) -> str:
+    """`9`; `1000000 or more`, where nobody has counted further."""
+    return f"{capacity} or more" if capacity >= MOST else str(capacity)
 
 
 def _step(policy: Policy, step: StepScaling, points: Sequence[Point], desired: int, base: int) -> Proposal:
@@ -120,7 +150,7 @@ def _step(policy: Policy, step: StepScaling, points: Sequence[Point], desired: i
         if (capacity > desired) if wants == "out" else (capacity < desired):
             return Proposal(
                 policy=policy, wants=wants, value=value, capacity=capacity, level=step.threshold, formula=formula,
-                seconds=after * policy.period,
+                told=amount(policy.metric, value, _within(step, chosen)), seconds=after * policy.period,
             )  # fmt: skip
     return Proposal(policy=policy, wants="hold", value=values[-1])
 
@@ -137,6 +167,12 @@ def _breaches(step: StepScaling) -> Callable[[float], bool]:
     if step.comparison == "above":
         return lambda value: value >= step.threshold
     return lambda value: value <= step.threshold
+
+
+def _within(step: StepScaling, chosen: StepAdjustment) -> Holds:
+    """Of a value: it is beyond the threshold, and this step is its."""
+    breaches = _breaches(step)
+    return lambda value: breaches(value) and chosen_step(step, value) is chosen
 
 
 def chosen_step(step: StepScaling, value: float) -> StepAdjustment | None:
@@ -173,7 +209,3 @@ def rounded(change: float) -> int:
 
 def _judged(points: Sequence[Point], values: Sequence[float | None], window: int) -> list[Point]:
     return [points[place] for place in judged(values, window)]
-
-
-def _formula(metric: str, point: Point, target: float) -> str:
-    return f"ceil({max(1, point.counted)} x {figure(metric, point.value or 0.0)} / {figure(metric, target)})"

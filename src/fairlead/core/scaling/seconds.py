@@ -30,3 +30,6 @@ class ServiceSecond:
     instances: Mapping[str, InstanceSecond] = field(default_factory=dict)
     refused: float | None = None
     custom: Mapping[str, float] = field(default_factory=dict)
+    read: Mapping[str, float] = field(default_factory=dict)
+    """When each of these was read, as monotonic seconds: what has the same moment as before is the same reading, seen
+    once more. What is not in it was read just now."""

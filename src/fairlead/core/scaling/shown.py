@@ -13,7 +13,7 @@ from fairlead.core.model import Service
 from fairlead.core.phrases import span
 from fairlead.core.scaling.alarm import AlarmState
 from fairlead.core.scaling.group import Group, Sizes, present
-from fairlead.core.scaling.policies import Policy, Scaling, StepScaling, TargetTracking, amount
+from fairlead.core.scaling.policies import Policy, Scaling, StepScaling, TargetTracking, amount, level
 from fairlead.core.scaling.proposals import LOW, Proposal, Wants
 
 
@@ -126,31 +126,50 @@ def _policy(proposal: Proposal) -> PolicyShown:
 def _text(proposal: Proposal) -> str:
     """`requests_per_target 87/s, target 100/s`."""
     policy, follows = proposal.policy, proposal.policy.follows
-    now = "unknown" if proposal.value is None else amount(policy.metric, proposal.value)
+    now = _now(proposal)
     if isinstance(follows, TargetTracking):
-        return f"{policy.metric} {now}, target {amount(policy.metric, follows.value)}"
-    return f"{policy.metric} {now}, steps {follows.comparison} {amount(policy.metric, follows.threshold)}"
+        return f"{policy.metric} {now}, target {level(policy.metric, follows.value)}"
+    return f"{policy.metric} {now}, steps {follows.comparison} {level(policy.metric, follows.threshold)}"
+
+
+def _now(proposal: Proposal) -> str:
+    """What the metric is, in as many digits as its cause would have."""
+    if proposal.value is None:
+        return "unknown"
+    return proposal.told or amount(proposal.policy.metric, proposal.value)
 
 
 def _would(proposal: Proposal, sizes: Sizes) -> str:
     policy = proposal.policy
     if proposal.value is None:
-        return f"{policy.metric} is unknown: {policy.name} asks for nothing, and no target lets the group scale in"
-    now = f"{policy.metric} is {amount(policy.metric, proposal.value)}"
-    return f"{now}: {_limits(policy, sizes)}"
+        votes = isinstance(policy.follows, TargetTracking) and policy.scale_in
+        also = ", and no target lets the group scale in" if votes else ""
+        return f"{policy.metric} is unknown: {policy.name} asks for nothing{also}"
+    return f"{policy.metric} is {_now(proposal)}: {_limits(policy, sizes)}"
 
 
 def _limits(policy: Policy, sizes: Sizes) -> str:
     follows = policy.follows
     if isinstance(follows, StepScaling):
-        after = span(policy.scale_out_after * policy.period)
-        return f"{follows.comparison} {amount(policy.metric, follows.threshold)} for {after} a step is made"
-    out = f"above {amount(policy.metric, follows.value)} for {span(policy.scale_out_after * policy.period)} scales out"
+        return f"at or {follows.comparison} {level(policy.metric, follows.threshold)} {_steps(policy, follows, sizes)}"
+    out = f"above {level(policy.metric, follows.value)} for {span(policy.scale_out_after * policy.period)} scales out"
     if sizes.desired >= sizes.maximum:
         out = f"it is at its maximum, {sizes.maximum}"
-    low = amount(policy.metric, LOW * follows.value)
+    low = level(policy.metric, LOW * follows.value)
     if not policy.scale_in:
         return f"{out}; it never scales in"
     if sizes.desired <= sizes.minimum:
         return f"{out}; it is at its minimum, {sizes.minimum}"
     return f"{out}, below {low} for {span(policy.scale_in_after * policy.period)} scales in"
+
+
+def _steps(policy: Policy, follows: StepScaling, sizes: Sizes) -> str:
+    """`for 3 s scales out by its steps`, `for 15 s scales in by its steps`, or both: taking away asks for other
+    datapoints than adding."""
+    now = sizes.desired if follows.adjustment == "exact_capacity" else 0
+    ways = []
+    if any(step.by > now for step in follows.steps):
+        ways.append(f"for {span(policy.scale_out_after * policy.period)} scales out")
+    if policy.scale_in and any(step.by < now for step in follows.steps):
+        ways.append(f"for {span(policy.scale_in_after * policy.period)} scales in")
+    return f"{', '.join(ways)} by its steps" if ways else "changes nothing"

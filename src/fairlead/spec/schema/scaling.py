@@ -94,7 +94,8 @@ class Scaling(Part):
         room = self.max - self.min
         if self.warm_pool > room:
             reason = f"is more than there is ever room for: {room}, which is `max` less `min` ({self.max} - {self.min})"
-            yield Conflict(("warm_pool", "max", "min"), reason, f"write {room} or less, or a higher `max`")
+            fits = f"write {room} or less" if room else "remove it"
+            yield Conflict(("warm_pool", "max", "min"), reason, f"{fits}, or write a higher `max`")
         if self.reuse_on_scale_in and not self.warm_pool:
             reason = "goes only with `warm_pool`: without one there is nothing to return to"
             yield Conflict(("reuse_on_scale_in", "warm_pool"), reason, "add `warm_pool: 1` or more, or remove it")
