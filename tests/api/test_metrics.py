@@ -18,6 +18,7 @@ from fairlead.api.exposition import FACT
 from fairlead.errors import FairleadError, PortInUse, UsageError
 from fairlead.metrics.query import Query
 from tests.api.homes import Daemon, Facts, a_daemon
+from tests.ports import a_free_port
 
 
 @contextmanager
@@ -26,11 +27,6 @@ def a_taken_port(address: str = "127.0.0.1") -> Iterator[int]:
         taken.bind((address, 0))
         taken.listen()
         yield taken.getsockname()[1]
-
-
-def a_free_port() -> int:
-    with a_taken_port() as port:
-        return port
 
 
 async def put(daemon: Daemon, port: int, **more: object) -> dict[str, object]:
@@ -67,7 +63,7 @@ async def test_metrics_are_answered_over_tcp_once_it_is_asked_for_and_by_a_later
         assert (status, text) == (200, 'fairlead_requests_total{stack="shop"} 7\n')
         assert (await asyncio.to_thread(fetch, port, "localhost", "/status"))[0] == 404
     async with a_daemon(facts) as daemon:
-        await wait_until(lambda: listens(port), 10, "the listener", error=FairleadError)
+        await wait_until(lambda: listens(port), 60.0, "the listener", error=FairleadError)
         await daemon.ask(Client.no_longer_listen_for_prometheus)
         assert not await listens(port)
         assert facts.noted == {}
@@ -187,9 +183,9 @@ async def test_a_daemon_that_finds_its_port_taken_says_so_once_and_gets_it_later
         facts.note(FACT, json.dumps({"address": "127.0.0.1", "port": port, "hosts": []}))
         daemons = a_daemon(facts)
         daemon = await daemons.__aenter__()
-        await wait_until(lambda: told(daemon), 10, "the problem", error=FairleadError)
+        await wait_until(lambda: told(daemon), 60.0, "the problem", error=FairleadError)
     try:
-        await wait_until(lambda: listens(port), 10, "the listener", error=FairleadError)
+        await wait_until(lambda: listens(port), 60.0, "the listener", error=FairleadError)
         assert len(daemon.supervisor.told.events) == 1
         assert "it is tried again" in daemon.supervisor.told.events[0]
     finally:

@@ -81,6 +81,17 @@ async def test_a_value_is_removed_once(tmp_path: Path) -> None:
         assert store.vault.value("shop", "TOKEN") is None
 
 
+async def test_all_are_given_up_only_when_their_key_was_lost(tmp_path: Path) -> None:
+    async with a_keeper(tmp_path) as (daemon, store):
+        await daemon.ask(lambda client: client.set_secret("shop", "TOKEN", PLANTED))
+        with pytest.raises(UsageError, match="this home's key opens those that are kept"):
+            await daemon.ask(lambda client: client.reset_secrets())
+        (tmp_path / "secret.key").unlink()
+        told = await daemon.ask(lambda client: client.reset_secrets())
+        assert store.vault.kept() == ()
+    assert (told["secrets"], told["data"]) == ([{"stack": "shop", "name": "TOKEN"}], [])
+
+
 @pytest.mark.parametrize(
     ("method", "target", "body"),
     [

@@ -195,8 +195,8 @@ def test_backup_without_a_file_names_one_in_the_current_folder(fairlead: Fairlea
         assert fairlead("data", "backup", "store").status == 0
     sent = next(one.body["file"] for one in daemon.asked if one.path.endswith("backup"))
     assert os.path.dirname(sent) == os.path.realpath(".")
-    assert backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33).strftime(STAMP)) == (
-        "shop-store-20261122-0133.postgres.dump"
+    assert backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33, 5).strftime(STAMP)) == (
+        "shop-store-20261122-013305.postgres.dump"
     )
 
 
@@ -221,6 +221,7 @@ def test_backup_of_one_that_is_not_there_asks_nothing_of_the_daemon(fairlead: Fa
 
 
 def test_restore_asks_and_without_a_terminal_wants_yes(fairlead: Fairlead, home: Layout) -> None:
+    Path("x").write_text("a backup")
     with serving(home, {**DATA, RESTORE: Stream([result(file="/x")])}) as daemon:
         refused = fairlead("data", "restore", "store", "x")
         assert "POST /stacks/shop/data/store/restore" not in daemon.paths_asked()
@@ -228,6 +229,31 @@ def test_restore_asks_and_without_a_terminal_wants_yes(fairlead: Fairlead, home:
     assert (refused.status, "Say --yes if you mean it." in refused.err) == (2, True)
     assert (done.status, done.err.splitlines()[0]) == (0, "it is so")
     assert next(one.body for one in daemon.asked if one.path.endswith("restore")) == {"file": os.path.realpath("x")}
+
+
+def test_restore_of_a_file_that_is_not_there_is_refused_before_anybody_is_asked(
+    fairlead: Fairlead, home: Layout
+) -> None:
+    with serving(home, DATA) as daemon:
+        shown = fairlead("data", "restore", "store", "missing")
+    assert (shown.status, "there is no such file" in shown.err) == (2, True)
+    assert not [path for path in daemon.paths_asked() if path.startswith("POST /stacks")]
+
+
+@pytest.mark.parametrize("stack", [(), ("--stack", "shop")])
+def test_restore_says_how_the_data_are_prepared_again(fairlead: Fairlead, home: Layout, stack: tuple[str, ...]) -> None:
+    unprepared = [
+        {"service": "web", "argv": ["python", "manage.py", "migrate", "--no-input"]},
+        {"service": "api", "argv": ["sh", "-c", "echo 'a b'"]},
+    ]
+    with serving(home, {**DATA, RESTORE: Stream([result(file="/x", unprepared=unprepared)])}):
+        shown = fairlead("data", "restore", "store", "x", "--yes", *stack)
+    of = "--stack shop " if stack else ""
+    assert shown.err.splitlines()[-2:] == [
+        "before_traffic of web and api ran on other data; if these are of an older release, run it on them",
+        f"next: fairlead run {of}web python manage.py migrate --no-input  |  "
+        f"""fairlead run {of}api sh -c 'echo '"'"'a b'"'"''""",
+    ]
 
 
 # delete
@@ -356,7 +382,7 @@ def test_down_says_that_data_are_kept_where_and_how_they_would_go(fairlead: Fair
         "shop is down",
         f"its data are kept in {home.home}/stacks/shop/resources: store (postgres, 38 MB), sessions (redis, 1.2 kB)",
         "`fairlead up` finds them again; `fairlead down shop --delete-data` deletes them",
-        "next: fairlead up  |  fairlead down --all (ends the daemon too)",
+        "next: fairlead up PATH  |  fairlead down --all (ends the daemon too)",
     ]
 
 
@@ -386,7 +412,7 @@ def test_delete_data_shows_what_goes_and_asks_before_anything_is_stopped(fairlea
     assert done.err.splitlines()[-3:] == [
         "shop is down",
         "all data of shop are deleted",
-        "next: fairlead data list  |  fairlead up",
+        "next: fairlead data list  |  fairlead up PATH",
     ]
     order = [path for path in daemon.paths_asked() if path.startswith("DELETE")]
     assert order == ["DELETE /stacks/shop", "DELETE /stacks/shop/data"]

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from fairlead.api.client import Client
 from fairlead.core.layout import Layout
-from fairlead.errors import UsageError
+from fairlead.errors import DaemonUnavailable, UsageError
 from fairlead.store.database import Store
 from tests.cli.conftest import Fairlead
 from tests.cli.scripted import Refuse, Request, Scripted, Stream, a_stack, serving, status_of
@@ -60,7 +61,10 @@ class TestSet:
             shown = fairlead("secret", "set", "TOKEN", "--stack", "shop")
         assert requests(daemon)[-1].body == {"value": content.decode()}
         assert (shown.status, shown.out) == (0, "")
-        assert shown.err.splitlines() == ["TOKEN of shop is set", "next: fairlead up  |  fairlead secret list"]
+        assert shown.err.splitlines() == [
+            "TOKEN of shop is set",
+            "next: fairlead up PATH  |  fairlead secret list --stack shop",
+        ]
 
     def test_a_file_is_the_value(self, fairlead: Fairlead, home: Layout, tmp_path: Path) -> None:
         (tmp_path / "key").write_text(f"{PLANTED}\n")
@@ -127,6 +131,77 @@ class TestSet:
         assert "error: TOKEN is not set: the value cannot be used: it is empty" in shown.err
 
 
+def test_what_was_done_is_json_when_asked_for(
+    fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = {"stack": "shop", "name": "TOKEN", "used_by": [], "text": "TOKEN of shop is removed"}
+    piped(monkeypatch, PLANTED.encode())
+    with serving(home, {**PUT, "DELETE /stacks/shop/secrets/TOKEN": removed}):
+        shown = [fairlead("secret", verb, "TOKEN", "--stack", "shop", "--json") for verb in ("set", "remove")]
+    assert [json.loads(one.out) for one in shown] == [kept(), removed]
+    assert PLANTED not in "".join(one.out + one.err for one in shown)
+
+
+@pytest.mark.parametrize("how", [ConnectionRefusedError, ConnectionResetError, FileNotFoundError])
+def test_a_daemon_that_leaves_as_the_guest_of_another_command_is_followed_by_the_next(
+    fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch, how: type[OSError]
+) -> None:
+    piped(monkeypatch, PLANTED.encode())
+    ask, left = Client.set_secret, [how(), how()]
+
+    def gone(self: Client, *words: str) -> dict[str, Any]:
+        if left:
+            raise DaemonUnavailable("the daemon does not answer") from left.pop()
+        return ask(self, *words)
+
+    monkeypatch.setattr(Client, "set_secret", gone)
+    with serving(home, PUT) as daemon:
+        assert fairlead("secret", "set", "TOKEN", "--stack", "shop").status == 0
+    assert requests(daemon)[-1].body == {"value": PLANTED}
+
+
+def test_a_daemon_that_is_there_and_silent_is_not_asked_again(
+    fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped(monkeypatch, b"x")
+    times = []
+
+    def silent(self: Client, *words: str) -> dict[str, Any]:
+        times.append(words)
+        raise DaemonUnavailable("the daemon does not answer", "no answer for 60 s") from TimeoutError()
+
+    monkeypatch.setattr(Client, "set_secret", silent)
+    with serving(home, PUT):
+        assert fairlead("secret", "set", "TOKEN", "--stack", "shop").status == 1
+    assert len(times) == 1
+
+
+GIVEN_UP = {
+    "secrets": [{"stack": "shop", "name": "TOKEN"}],
+    "data": [{"stack": "shop", "id": "store"}],
+    "text": "all secrets of this home are given up",
+}
+
+
+class TestReset:
+    def test_says_what_to_set_again(self, fairlead: Fairlead, home: Layout) -> None:
+        with serving(home, {**NONE_UP, "POST /secrets/reset": GIVEN_UP}) as daemon:
+            shown = fairlead("secret", "reset", "--yes")
+        assert paths(daemon) == ["POST /secrets/reset"]
+        assert shown.err.splitlines() == [
+            "all secrets of this home are given up",
+            "next: fairlead secret set TOKEN --stack shop  |  fairlead up PATH",
+        ]
+
+    def test_asks_before_and_tells_json(self, fairlead: Fairlead, home: Layout) -> None:
+        with serving(home, {**NONE_UP, "POST /secrets/reset": GIVEN_UP}) as daemon:
+            refused = fairlead("secret", "reset")
+            assert daemon.asked == []
+            shown = fairlead("secret", "reset", "--yes", "--json")
+        assert (refused.status, "it cannot be undone" in refused.err) == (2, True)
+        assert json.loads(shown.out) == GIVEN_UP
+
+
 class TestWhichStack:
     def test_that_of_the_file_here_is_meant_also_when_it_is_not_up(
         self, fairlead: Fairlead, home: Layout, monkeypatch: pytest.MonkeyPatch
@@ -185,7 +260,7 @@ class TestList:
             "LOST   not set              -                     web",
             "TOKEN  set                  2026-11-21 08:30:01Z  -",
         ]
-        assert shown.err.splitlines() == ["next: fairlead secret set LOST"]
+        assert shown.err.splitlines() == ["next: fairlead secret set LOST --stack shop"]
 
     def test_as_json_is_the_answer(self, fairlead: Fairlead, home: Layout) -> None:
         answer = {"stack": "shop", "secrets": ROWS}
@@ -234,7 +309,7 @@ class TestRemove:
         assert requests(daemon)[-1].query == query
         assert shown.err.splitlines() == [
             "TOKEN of shop is removed; web keeps it",
-            "next: fairlead secret set TOKEN  |  fairlead secret list",
+            "next: fairlead secret set TOKEN --stack shop  |  fairlead secret list --stack shop",
         ]
 
     def test_what_is_no_name_is_refused(self, fairlead: Fairlead, home: Layout) -> None:
@@ -326,7 +401,7 @@ def test_names_are_completed_also_of_a_stack_that_is_not_up(home: Layout, tmp_pa
     for line in ("fairlead secret set ", "fairlead secret remove T"):
         assert answers(home, line, cwd=str(tmp_path))[0] == ["TOKEN"]
     assert answers(home, "fairlead secret remove --stack blog ", cwd="/")[0] == ["OTHER"]
-    assert answers(home, "fairlead secret ")[0] == ["list", "remove", "set"]
+    assert answers(home, "fairlead secret ")[0] == ["list", "remove", "reset", "set"]
 
 
 def test_the_request_of_a_value_is_one_put_and_its_path_holds_the_name_only(

@@ -12,6 +12,9 @@ from fairlead.errors import FairleadError
 
 from .town import Died, Town
 
+PACE = 0.1
+"""Virtual seconds between two looks at a story that is played hundreds of times."""
+
 Act = Callable[[Town, Supervisor], Awaitable[None]]
 
 
@@ -38,7 +41,7 @@ async def die_in_the_middle(town: Town, act: Act, dies_at: int) -> None:
         daemon = await town.daemon(dies_at)
         acting = asyncio.ensure_future(act(town, daemon))
         while not acting.done() and town.fuse.burnt < dies_at:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(town.pace)
         if acting.done():
             acting.result()
         acting.cancel()

@@ -13,7 +13,7 @@ import pytest
 
 from fairlead.control.supervisor import Supervisor
 
-from .deaths import Act, at_every_call, die_in_the_middle
+from .deaths import PACE, Act, at_every_call, die_in_the_middle
 from .town import Town
 
 
@@ -112,7 +112,7 @@ async def play(folder: Path, name: str, dies_at: int) -> bool:
     """Play a story with a daemon that dies at that call; False when the story was over before."""
     is_up, act, instances = STORIES[name]
     folder.mkdir()
-    town = Town(folder)
+    town = Town(folder, PACE)
     try:
         if is_up:
             before = await town.daemon()

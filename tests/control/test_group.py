@@ -14,7 +14,7 @@ from fairlead.core.observed import InstanceRecord
 from fairlead.engines.fake.script import Script
 from fairlead.errors import UsageError
 
-from .deaths import at_every_call, die_in_the_middle
+from .deaths import PACE, at_every_call, die_in_the_middle
 from .town import Town
 from .traffic import never_more_than, silent
 
@@ -400,7 +400,7 @@ async def play(folder: Path, name: str, dies_at: int) -> bool:
     """Play a story with a daemon that dies at that call; False when the story was over before."""
     act, serving = STORIES[name]
     folder.mkdir()
-    town = Town(folder)
+    town = Town(folder, PACE)
     try:
         await (await running(town, after=0.3)).close()
         async with never_more_than(town, 4):

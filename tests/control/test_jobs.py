@@ -17,6 +17,7 @@ from fairlead.core.runs import RunRecord
 from fairlead.engines.fake.script import Fault, Script
 from fairlead.errors import NotFound, StoreError, UsageError
 
+from .deaths import PACE
 from .town import Died, LoopClock, Town
 
 pytestmark = pytest.mark.looptime
@@ -54,8 +55,8 @@ def write(town: Town, cron: str = "* * * * *", timeout: str = "20s", version: in
     town.say(FILE.format(cron=cron, timeout=timeout, version=version))
 
 
-def town_of_jobs(folder: Path) -> Town:
-    town = Town(folder)
+def town_of_jobs(folder: Path, pace: float = 0.01) -> Town:
+    town = Town(folder, pace)
     town.clock = Calendar()
     town.scripts["tidy"] = Script(exits_after=3.0)
     write(town)
@@ -358,7 +359,7 @@ async def test_a_full_disk_keeps_no_instance_from_being_healed(town: Town, monke
 async def play(folder: Path, dies_at: int) -> bool:
     """A time of the schedule comes; the daemon dies at that call, and another takes over."""
     folder.mkdir()
-    town = town_of_jobs(folder)
+    town = town_of_jobs(folder, PACE)
     assert isinstance(town.clock, Calendar)
     town.scripts["tidy"] = Script(exits_after=0.5)
     town.clock.shift = -asyncio.get_running_loop().time()
@@ -389,7 +390,7 @@ async def one_life(town: Town, dies_at: int, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         over = loop.time() + seconds
         while loop.time() < over and town.fuse.burnt < dies_at:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(town.pace)
     await town.bury(town.daemons[-1])
 
 

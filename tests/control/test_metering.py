@@ -14,6 +14,8 @@ from fairlead.metrics.query import Query
 
 from .town import FakeMeter, Town
 
+pytestmark = pytest.mark.looptime
+
 
 async def a_metered(town: Town) -> FakeMeter:
     town.meter = meter = FakeMeter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fairlead.core.processes import Outcome
 from fairlead.errors import DeploymentFailed, ResourceError, UsageError
 from fairlead.resources.fake import ServerScript
 
-from .deaths import at_every_call, die_in_the_middle
+from .deaths import PACE, at_every_call, die_in_the_middle
 from .town import Town
 
 pytestmark = pytest.mark.looptime
@@ -177,8 +178,15 @@ async def test_other_settings_start_it_again_and_other_data_are_refused(town: To
     with pytest.raises(UsageError) as refused:
         await town.up(daemon)
     assert "postgres database shop of web_user" in str(refused.value)
-    assert "fairlead data delete store" in refused.value.next_step
+    # What a stack that is up declares is not deleted.
+    assert refused.value.next_step.endswith(": fairlead down shop; fairlead data delete store --stack shop")
     assert serving(town) == 2
+    await daemon.down("shop", lambda event: None)
+    with pytest.raises(UsageError) as refused:
+        await town.up(daemon)
+    assert refused.value.next_step.endswith(": fairlead data delete store --stack shop")
+    await daemon.data.delete("shop", "store", lambda event: None)
+    await town.up(daemon)
 
 
 async def test_one_that_left_the_file_is_stopped_when_nobody_goes_back_to_it(town: Town) -> None:
@@ -217,6 +225,43 @@ async def test_a_silent_server_is_started_again(town: Town) -> None:
     assert town.resources.violations == []
 
 
+async def test_what_another_start_would_not_mend_is_told_and_left_as_it_is(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.resources.hinder("shop", "sessions", "it refuses writes: No space left on device")
+    await asyncio.sleep(300)
+    shown = {one["id"]: one for one in (await daemon.status("shop"))["stacks"][0]["resources"]}
+    assert (shown["sessions"]["state"], shown["sessions"]["why"]) == (
+        "unavailable",
+        "it refuses writes: No space left on device",
+    )
+    assert launched(town, "sessions") == 1
+    assert town.kinds().count("resource_hindered") == 1
+    town.resources.speak("shop", "sessions")
+    await asyncio.sleep(5)
+    assert town.kinds()[-1] == "resource_recovered"
+    # It lasts for long, and then the server hangs: its silence is counted from there.
+    town.resources.hinder("shop", "sessions", "it refuses writes: No space left on device")
+    await asyncio.sleep(300)
+    town.resources.silence("shop", "sessions")
+    took = await town.until("another launch", lambda: launched(town, "sessions") == 2)
+    assert 25 < took < 40
+
+
+async def test_a_deployment_does_not_wait_for_a_full_disk_and_other_settings_are_still_tried(town: Town) -> None:
+    daemon = await town.daemon()
+    await town.up(daemon)
+    town.resources.hinder("shop", "sessions", "it refuses writes: No space left on device")
+    await asyncio.sleep(5)
+    town.say(a_file().replace("instances: 2", 'instances: 2\n    build: "true"').replace("DATABASE_URL", "STORE_URL"))
+    with pytest.raises(DeploymentFailed, match="web needs sessions: it refuses writes: No space left on device"):
+        await town.up(daemon)
+    assert serving(town) == 2
+    town.say(a_file(memory="128MB").replace("DATABASE_URL", "STORE_URL"))
+    await town.up(daemon)
+    assert (launched(town, "sessions"), serving(town)) == (2, 2)
+
+
 async def test_the_machine_starts_again_with_the_daemon(town: Town) -> None:
     daemon = await town.daemon()
     await town.up(daemon)
@@ -249,7 +294,7 @@ async def a_change(town: Town, daemon: Supervisor) -> None:
 async def test_a_daemon_that_dies_anywhere_leaves_one_server_of_each(tmp_path: Path, story) -> None:  # type: ignore[no-untyped-def]
     async def play(folder: Path, dies_at: int) -> bool:
         folder.mkdir()
-        town = Town(folder)
+        town = Town(folder, PACE)
         town.say(a_file())
         town.servers["store"] = ServerScript(prepares_in=0.3, answers_after=0.2)
         if story is not an_up:

@@ -17,7 +17,7 @@ from fairlead.core.scaling.seconds import InstanceSecond, ServiceSecond
 from fairlead.engines.fake.script import Script
 from fairlead.errors import DeploymentFailed, StoreError
 
-from .deaths import at_every_call, die_in_the_middle
+from .deaths import PACE, at_every_call, die_in_the_middle
 from .town import LoopClock, Town
 from .traffic import Traffic, causes, never_more_than, shown, silent
 
@@ -195,7 +195,7 @@ STORIES: dict[str, tuple[Callable[[Town, Supervisor], Awaitable[None]], int, int
 async def play(folder: Path, name: str, dies_at: int) -> bool:
     act, first, last, _ = STORIES[name]
     folder.mkdir()
-    town = Town(folder)
+    town = Town(folder, PACE)
     try:
         before, traffic = await a_group(town, most=4, policies=QUICK)
         if first > 1:

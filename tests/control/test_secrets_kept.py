@@ -12,7 +12,7 @@ import pytest
 
 from fairlead.control.journal import Journal
 from fairlead.control.references import References
-from fairlead.control.secrets import Secrets
+from fairlead.control.secrets import UNKEPT, Secrets
 from fairlead.core.desired import Revision
 from fairlead.core.model import Alarm, Service, Stack
 from fairlead.core.resources.model import Cache
@@ -93,6 +93,14 @@ class TestSet:
         assert house.store.vault.value("shop", "TOKEN") == PLANTED
         assert answer["removed"] == ["line breaks", "a byte order mark", "blanks"]
         assert "taken off round it: line breaks, a byte order mark and blanks" in answer["text"]
+
+    async def test_what_cannot_be_seen_in_the_middle_of_it_stays_and_is_said(self, house: House) -> None:
+        value = f"{PLANTED}\u200b{PLANTED}"
+        answer = await house.secrets.set("shop", "TOKEN", value)
+        assert house.store.vault.value("shop", "TOKEN") == value
+        assert f"character {len(PLANTED) + 1} of it, U+200B, is not to be seen, and stays" in answer["text"]
+        house.fill(a_stack(a_service("web", "OTHER")), OTHER="a\u200bb")
+        assert house.said == ["OTHER: character 2 of it, U+200B, is not to be seen, and stays"]
 
     @pytest.mark.parametrize(
         "value", ["", " \n ", f"{PLANTED}\0", f"{PLANTED}\x1b", PLANTED * 10_000, f"{PLANTED}\udcff"]
@@ -214,8 +222,94 @@ class TestUp:
         assert not (tmp_path / "secret.key").exists()
 
 
+class TestPlan:
+    def previewed(self, house: House, stack: Stack, **env: str) -> dict[str, int]:
+        return dict(house.secrets.previewed(stack, env, house.said.append).services[0].secrets)
+
+    async def test_what_the_environment_has_is_what_up_would_take_and_is_not_kept(self, house: House) -> None:
+        assert self.previewed(house, a_stack(), TOKEN=PLANTED) == {"TOKEN": UNKEPT}
+        assert (house.said, house.events(), house.store.vault.kept()) == ([], [], ())
+        house.fill(a_stack(), TOKEN=PLANTED)
+        assert self.previewed(house, a_stack(), TOKEN=PLANTED) == {"TOKEN": 1}
+        assert self.previewed(house, a_stack(), TOKEN="another") == {"TOKEN": UNKEPT}
+        assert self.previewed(house, a_stack()) == {"TOKEN": 1}
+        await house.secrets.set("shop", "TOKEN", "by hand")
+        assert self.previewed(house, a_stack(), TOKEN="another") == {"TOKEN": 2}
+
+    def test_what_up_would_be_refused_for_is_said_and_not_repeated(self, house: House) -> None:
+        stack = a_stack(a_service("web", "TOKEN", "OTHER"), places={"services.web.secrets.0": "fairlead.yaml:4:16"})
+        assert self.previewed(house, stack, OTHER=f"{PLANTED}\x07") == {"TOKEN": 0, "OTHER": 0}
+        first, second = house.said
+        assert first == (
+            "`fairlead up` would be refused: fairlead.yaml:4:16: the secret TOKEN: it was never set, and is not in the "
+            "environment of `fairlead up` (fairlead secret set TOKEN --stack shop)"
+        )
+        assert "the secret OTHER: its value in the environment cannot be used: character" in second
+        assert PLANTED not in second
+
+
+class TestLostKey:
+    @pytest.fixture
+    def key(self, house: House, tmp_path: Path) -> Path:
+        house.store.vault.put("shop", "TOKEN", PLANTED, "set")
+        house.store.vault.put("shop", "resource:store", PLANTED, "generated")
+        house.store.vault.put("bank", "OTHER", PLANTED, "environment")
+        return tmp_path / "secret.key"
+
+    async def test_all_is_given_up_and_the_commands_that_mend_it_are_told(self, house: House, key: Path) -> None:
+        key.unlink()
+        answer = await house.secrets.reset()
+        assert answer["secrets"] == [{"stack": "bank", "name": "OTHER"}, {"stack": "shop", "name": "TOKEN"}]
+        assert answer["data"] == [{"stack": "shop", "id": "store"}]
+        for command in ("fairlead secret set OTHER --stack bank", "fairlead secret set TOKEN --stack shop"):
+            assert command in answer["text"]
+        assert house.events() == [
+            ("secret_removed", "1 secret given up: the key to them was lost (it is not there)"),
+            ("secret_removed", "2 secrets given up: the key to them was lost (it is not there)"),
+        ]
+        await house.secrets.set("shop", "TOKEN", "again")
+        assert house.store.vault.value("shop", "TOKEN") == "again"
+
+    async def test_nothing_is_given_up_while_the_key_opens_it_or_a_stack_that_has_some_is_up(
+        self, house: House, key: Path
+    ) -> None:
+        with pytest.raises(UsageError, match="this home's key opens those that are kept"):
+            await house.secrets.reset()
+        key.chmod(0o644)
+        with pytest.raises(StoreError, match="its mode is 0644"):
+            await house.secrets.reset()
+        key.unlink()
+        house.bring_up(a_stack(a_service("web")))
+        with pytest.raises(UsageError, match="shop is up") as caught:
+            await house.secrets.reset()
+        assert caught.value.next_step == "Run `fairlead down shop` first; its data stay."
+        assert len(house.store.vault.kept()) == 3
+
+    async def test_nothing_to_give_up_is_said(self, house: House) -> None:
+        with pytest.raises(UsageError, match="this home keeps none"):
+            await house.secrets.reset()
+
+    def test_it_stops_an_up_before_a_server_that_it_made_the_password_for_is_started(
+        self, house: House, key: Path
+    ) -> None:
+        key.unlink()
+        stack = a_stack(a_service("web"), resources=(Cache(id="store"),))
+        with pytest.raises(StoreError, match="cannot be opened"):
+            house.fill(stack)
+
+
 class TestEarlierValues:
     """What is started of a release gets the values that it was made with."""
+
+    async def test_however_often_another_is_set_before_it_is_rolled_out(self, house: House) -> None:
+        await house.secrets.set("shop", "TOKEN", "the first")
+        stack = house.fill(a_stack())
+        release = a_release(1, environment={"TOKEN": "${secrets.TOKEN}"}, secrets=stack.services[0].secrets)
+        record = a_stack_record("shop")
+        house.store.save_stack(replace(record, desired=Revision(stack=stack, releases={"web": release})))
+        for number in range(30):
+            await house.secrets.set("shop", "TOKEN", f"later {number}")
+        assert References(house.store).of_release("shop", release) == {"secrets.TOKEN": "the first"}
 
     async def test_after_a_change_that_is_not_rolled_out_a_release_keeps_its_value(self, house: House) -> None:
         first = house.fill(a_stack(), TOKEN="good")

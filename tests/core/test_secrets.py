@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.core.secrets import LONGEST, check_name, flaw_of, trimmed
+from fairlead.core.secrets import LONGEST, check_name, flaw_of, trimmed, unseen_in
 from fairlead.errors import UsageError
 
 
@@ -63,6 +63,21 @@ def test_whatever_is_taken_off_is_said(text: str) -> None:
 )
 def test_what_no_program_could_be_given_is_a_flaw(value: str, flaw: str) -> None:
     assert flaw_of(value) == flaw
+
+
+@pytest.mark.parametrize(
+    ("value", "unseen"),
+    [
+        ("sk_live_1", ""),
+        ("päss wörd €", ""),
+        ("two\n\tlines", ""),
+        ("zero\u200bwidth", "character 5 of it, U+200B, is not to be seen, and stays"),
+        ("no\u00a0break", "character 3 of it, U+00A0, is not to be seen, and stays"),
+        ("a\ufeffb", "character 2 of it, U+FEFF, is not to be seen, and stays"),
+    ],
+)
+def test_what_pasting_may_have_brought_into_the_middle_is_told_by_its_place(value: str, unseen: str) -> None:
+    assert unseen_in(value) == unseen
 
 
 @pytest.mark.parametrize("name", ["STRIPE_KEY", "_a", "x1", "A" * 256])

@@ -11,6 +11,7 @@ import re
 import secrets
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
+import psycopg
 import pytest
 
+from fairlead.haproxy.program import wheel_binary
+
+from . import apps
 from .house import House
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -36,7 +41,7 @@ def app(environ, start_response):
 """Answers with the digest of the variable that the path names."""
 
 SETTINGS = """
-secrets: [SET_KEY, ENV_KEY]
+secrets: [SET_KEY, ENV_KEY, DOT_KEY]
 environment: {{CACHE_URL: "${{caches.sessions.url}}", OTHER_URL: "${{caches.other.url}}", VERSION: "1"}}
 health_check: {{path: /VERSION, grace_period: 5s}}
 target_group: {{deregistration_delay: 0s}}
@@ -167,7 +172,8 @@ class Search:
             for place, _, names in os.walk(folder):
                 for name in names:
                     path = Path(place, name)
-                    if path.is_symlink() or not path.is_file():
+                    # Beside the file the user keeps them himself.
+                    if path.is_symlink() or not path.is_file() or path == self.house.folder / "vault/.env":
                         continue
                     try:
                         content = path.read_bytes()
@@ -224,15 +230,16 @@ def password_of_the_cache(house: House) -> str:
 
 
 async def test_a_planted_value_is_where_it_should_be_and_nowhere_else(house: House) -> None:
-    set_key, env_key = a_value("SET_KEY"), a_value("ENV_KEY")
+    set_key, env_key, dot_key = a_value("SET_KEY"), a_value("ENV_KEY"), a_word("DOT_KEY")
     metric_key, cache_key, hook_key = a_word("METRIC_KEY"), a_word("CACHE_KEY"), a_word("HOOK_KEY")
-    search = Search(house, [set_key, env_key, metric_key, cache_key, hook_key])
+    search = Search(house, [set_key, env_key, dot_key, metric_key, cache_key, hook_key])
     # So that the daemon is one that the `up` starts which has a secret in its environment.
     house.run("down", "--all", check=False)
     with an_outside() as outside:
         folder = house.a_stack("vault", app=APP, settings=SETTINGS.format(port=outside.port))
         file = folder / "fairlead.yaml"
         house.write(file, file.read_text() + REST.format(port=outside.port))
+        house.write(folder / ".env", f"DOT_KEY={dot_key.value}\n")
         try:
             # One is missing: all are named, and nothing of those that are there is kept.
             search.run("up", str(folder), status=2, ENV_KEY=env_key.value)
@@ -248,6 +255,7 @@ async def test_a_planted_value_is_where_it_should_be_and_nowhere_else(house: Hou
             search.run("up", str(folder), ENV_KEY=f"{env_key.value}\n", UNRELATED="x")
             assert got(house, set_key)
             assert got(house, env_key)
+            assert got(house, dot_key)
             generated = password_of_the_cache(house)
             search.planted.append(Planted("the cache's password", generated, generated))
             await house.until("the webhook was told", lambda: outside.asked(f"/hook/{hook_key.core}"))
@@ -264,7 +272,8 @@ async def test_a_planted_value_is_where_it_should_be_and_nowhere_else(house: Hou
             listed = json.loads(search.run("secret", "list", "--stack", "vault", "--json"))
             origins = {row["name"]: row["origin"] for row in listed["secrets"]}
             assert origins == {
-                "SET_KEY": "set", "METRIC_KEY": "set", "CACHE_KEY": "set", "HOOK_KEY": "set", "ENV_KEY": "environment"
+                "SET_KEY": "set", "METRIC_KEY": "set", "CACHE_KEY": "set", "HOOK_KEY": "set", "ENV_KEY": "environment",
+                "DOT_KEY": "environment",
             }  # fmt: skip
 
             # Without the environment: the daemon has it.
@@ -329,3 +338,74 @@ async def replaced(house: House, how: signal.Signals) -> None:
         "it is replaced",
         lambda: len(house.healthy("vault")) == 2 and victim["id"] not in str(house.instances("vault")),
     )
+
+
+@pytest.fixture
+def own_house() -> Iterator[House]:
+    """One of its own: what is lost in it is lost for all its stacks."""
+    found = House(str(Path(sys.executable).parent / "fairlead"))
+    haproxy = wheel_binary()
+    assert haproxy
+    found.environment["FAIRLEAD_HAPROXY"] = haproxy
+    yield found
+    found.close()
+
+
+KEPT = """
+secrets: [TOKEN]
+environment: {STORE: "${databases.store.url}"}
+health_check: {path: /, grace_period: 10s}
+target_group: {deregistration_delay: 0s}
+"""
+
+
+async def test_a_lost_key_ends_nothing_that_runs_and_costs_no_data(own_house: House) -> None:
+    house = own_house
+    folder = house.a_stack(
+        "keep", app=apps.SERVER + "\nserve()\n", settings=KEPT, command="python3 app.py", instances=1
+    )
+    file = folder / "fairlead.yaml"
+    house.write(file, f"{file.read_text()}databases: {{store: {{engine: postgres}}}}\n")
+    house.run("up", str(folder), TOKEN="first")
+    store = url_of_the_store(house)
+    with psycopg.connect(store, autocommit=True) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 42 AS answer")
+        (server,) = connection.execute("SELECT pg_postmaster_start_time()").fetchone() or ()
+
+    (house.home / "secret.key").unlink()
+    daemon = house.daemon_pid()
+    assert daemon
+    os.kill(daemon, signal.SIGKILL)
+    await house.until("another daemon answers", lambda: house.daemon_pid() not in (None, daemon))
+    events = await house.until("it is told", lambda: said_of_the_store(house))
+    assert "the secrets of this home cannot be opened" in events
+    for words in (("up", str(folder)), ("plan", str(folder)), ("data", "backup", "store", "--stack", "keep")):
+        refused = house.run(*words, check=False)
+        assert "`fairlead secret reset`" in refused.stderr, words
+    assert "keep is up" in house.run("secret", "reset", "--yes", check=False).stderr
+    with psycopg.connect(store) as connection:
+        assert connection.execute("SELECT pg_postmaster_start_time()").fetchone() == (server,)
+
+    # As the message says.
+    house.run("down", "keep")
+    told = house.run("secret", "reset", "--yes").stderr
+    assert "fairlead secret set TOKEN --stack keep" in told
+    house.run("up", str(folder), TOKEN="second")
+    again = url_of_the_store(house)
+    assert again != store
+    with psycopg.connect(again) as connection:
+        assert connection.execute("SELECT answer FROM t").fetchone() == (42,)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(store)
+
+
+def url_of_the_store(house: House) -> str:
+    pid = house.healthy("keep")[0]["pid"]
+    found = re.search(rb"\0STORE=([^\0]+)\0", Path(f"/proc/{pid}/environ").read_bytes())
+    assert found
+    return found[1].decode()
+
+
+def said_of_the_store(house: House) -> str:
+    (store,) = (one for stack in house.status("keep")["stacks"] for one in stack["resources"])
+    return "" if store["state"] == "available" else json.dumps(store)

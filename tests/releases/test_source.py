@@ -110,8 +110,8 @@ def test_fairleads_own_home_inside_the_source_is_never_copied(source: Path) -> N
 
 
 def test_a_backup_of_data_that_was_left_there_is_never_copied(source: Path) -> None:
-    name = backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33).strftime(STAMP))
-    a_tree(source, {"app.py": "", name: "", f"{name}.partial": "", "fixtures/store.dump": ""})
+    name = backup_name("shop", "store", "postgres", datetime(2026, 11, 22, 1, 33, 5).strftime(STAMP))
+    a_tree(source, {"app.py": "", name: "", f"{name}.fairlead-partial": "", "fixtures/store.dump": ""})
     assert survey(str(source), tracked=(name,)).paths == ("app.py", "fixtures/store.dump")
 
 

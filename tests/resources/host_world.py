@@ -65,6 +65,8 @@ class Tiny:
     def __init__(self) -> None:
         self.behaviours: dict[str, str] = {}
         self.searched: list[Search] = []
+        self.says: str | None = None
+        """What it answers instead, whatever it is."""
 
     async def find(self, resource: Resource, search: Search) -> Program:
         self.searched.append(search)
@@ -90,6 +92,8 @@ class Tiny:
 
     async def ask(self, resource: Resource, place: Place) -> str:
         assert place.password == PASSWORD
+        if self.says is not None:
+            return self.says
         try:
             reader, writer = await asyncio.open_unix_connection(f"{place.run}/ask.sock")
         except OSError:

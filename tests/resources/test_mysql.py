@@ -17,6 +17,7 @@ import pytest
 
 from fairlead.aiokit.polling import wait_until
 from fairlead.errors import ResourceError
+from fairlead.resources.mysql import Mysql
 from fairlead.resources.mysql_accounts import ADMIN, admin_password
 from tests.resources.mysql_rig import (
     DATABASE,
@@ -236,3 +237,24 @@ async def test_the_shell_is_the_client_as_the_owner_with_no_password_in_its_word
         env={"PATH": "/usr/bin:/bin", **shell.environment}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "web_user@%\tmy_shop\n"
+
+
+async def test_data_made_before_the_vaults_key_was_lost_get_the_new_password_at_their_next_start(rig: Rig) -> None:
+    await rig.start()
+    do(rig, "CREATE TABLE t (id int)", "INSERT INTO t VALUES (42)")
+    rig.stop()
+    before, rig.password = rig.password, "correct-horse-battery-staple-0002"
+    # Another daemon's, which has seen none of it.
+    rig.recipe = Mysql()
+    await rig.start()
+    assert rows(rig, "SELECT id FROM t") == [(42,)]
+    with pytest.raises(pymysql.err.OperationalError), connect(rig, password=before):
+        pass
+    rig.stop()
+    rig.recipe = Mysql()
+    await rig.start()
+    assert rows(rig, "SELECT id FROM t") == [(42,)]
+    for password in (before, rig.password):
+        assert password not in command_lines()
+        assert password not in rig.log
+    assert not (Path(rig.place.run) / "accounts.sql").exists(), "it goes with the first login"

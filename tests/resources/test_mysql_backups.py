@@ -199,6 +199,7 @@ async def test_a_dump_that_fails_or_reaches_for_more_leaves_the_old_data(filled:
         assert not marker.exists(), evil
         assert rows(filled, "SELECT COUNT(*) FROM t") == [(2,)], evil
         assert LOADER not in as_admin(filled, "SELECT user FROM mysql.user")
+        assert FRESH not in databases(filled), "what was loaded takes no room"
     await restore(filled, file)
     check_filled(filled)
 

@@ -16,7 +16,7 @@ import pytest
 
 from fairlead.aiokit.polling import wait_until
 from fairlead.errors import ResourceError
-from fairlead.resources.postgres import ADMIN
+from fairlead.resources.postgres import ADMIN, Postgres
 from tests.resources.postgres_rig import DATABASE, a_server, backup, connect, do, prepared, restore, rows
 from tests.resources.rig import SOON, Rig, a_folder, command_lines, environments, listening, run
 
@@ -231,3 +231,30 @@ async def test_the_shell_is_psql_as_the_owner_with_no_password_in_its_words(serv
         env={"PATH": "/usr/bin:/bin", **shell.environment}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "web_user|shop\n"
+
+
+async def test_data_made_before_the_vaults_key_was_lost_get_the_new_password_at_their_next_start(rig: Rig) -> None:
+    await rig.start()
+    do(rig, "CREATE TABLE t (id int)", "INSERT INTO t VALUES (42)")
+    rig.stop()
+    before, rig.password = rig.password, "correct-horse-battery-staple-0002"
+    # Another daemon's, which has seen none of it.
+    rig.recipe = Postgres()
+    await rig.start()
+    assert rows(rig, "SELECT id FROM t") == [(42,)]
+    with pytest.raises(psycopg.OperationalError), connect(rig, password=before):
+        pass
+    rig.stop()
+    rig.recipe = Postgres()
+    await rig.start()
+    assert rows(rig, "SELECT id FROM t") == [(42,)]
+    for password in (before, rig.password):
+        assert password not in command_lines()
+        assert password not in rig.log
+
+
+async def test_a_password_that_is_not_known_changes_nothing(server: Rig) -> None:
+    """The key is lost, and a new daemon asks: services go on with the one they have."""
+    unknown = replace(server.place, password="")
+    assert await Postgres().ask(server.resource, unknown) == ""
+    assert rows(server, "SELECT 1") == [(1,)]

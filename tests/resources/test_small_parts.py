@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.core.resources.model import Cache
+from fairlead.errors import EngineError, ResourceError
 from fairlead.resources.exchange import exchange
 from fairlead.resources.redis_config import configuration, quoted
 from fairlead.resources.resp import LINE, Refusal, Reply, Status, encode, reply
 from fairlead.resources.s3_sign import signed
+from fairlead.resources.trouble import as_resource_error
 
 
 def parsed(wire: bytes) -> tuple[Reply, bytes]:
@@ -130,3 +132,19 @@ def test_two_folders_change_places_or_nothing_happens(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         exchange(str(tmp_path / "a"), str(tmp_path / "c"))
     assert os.listdir(tmp_path / "a") == ["in b"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "what", "told"),
+    [
+        (OSError(28, "No space left on device"), "the backup of x failed", "the backup of x failed: No space left on device"),
+        (OSError(13, "Permission denied", "/a"), "the backup of x failed", "the backup of x failed: /a: Permission denied"),
+        (OSError(13, "Permission denied", "/a"), "", "/a cannot be used: Permission denied"),
+        (ConnectionError("it left"), "the backup of x failed", "the backup of x failed: it left"),
+        (EngineError("it does not end", "frozen"), "the backup of x failed", "it does not end: frozen"),
+    ],
+)  # fmt: skip
+def test_trouble_from_below_is_told_as_trouble_of_resources(problem: Exception, what: str, told: str) -> None:
+    with pytest.raises(ResourceError) as raised, as_resource_error(what):
+        raise problem
+    assert raised.value.sentence == told

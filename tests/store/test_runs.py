@@ -89,6 +89,14 @@ class TestRuns:
         assert store.last_run("shop", "job", "nightly") is not None
         assert store.next_run_number("shop", "before_traffic", "web") == 3
 
+    def test_where_data_become_others_those_who_use_them_prepare_again(self, store: Store) -> None:
+        for name in ("web", "api", "worker"):
+            store.save_run(ended(1, id=f"{name}.before-1", kind="before_traffic", name=name))
+        store.forget_preparations("shop", ["web", "api"])
+        store.forget_preparations("bank", ["worker"])
+        left = [name for name in ("web", "api", "worker") if store.last_run("shop", "before_traffic", name)]
+        assert left == ["worker"]
+
     def test_of_each_job_the_last_stay_and_one_that_runs_always(self, store: Store) -> None:
         store.save_run(a_run(1))
         store.save_run(ended(1, id="other.job-1", name="other"))

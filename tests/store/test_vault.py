@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from fairlead.store import connection, vault_key
 from fairlead.store.database import Store
 
 PLANTED = "correct horse battery staple"
+ONE = "one than they were encrypted with"
 
 
 @pytest.fixture
@@ -135,6 +137,15 @@ class TestEarlierValues:
             store.vault.put("shop", "TOKEN", f"value {number}", "environment")
         assert store.vault.value("shop", "TOKEN", 20) == "value 20"
         assert store.vault.value("shop", "TOKEN", 19) == "value 30"
+
+    def test_that_are_needed_stay_however_many_come_after_them(self, store: Store) -> None:
+        for number in range(1, 31):
+            store.vault.put("shop", "TOKEN", f"value {number}", "environment", needed={2})
+        assert [store.vault.value("shop", "TOKEN", number) for number in (1, 2, 3)] == [
+            "value 30",
+            "value 2",
+            "value 30",
+        ]
 
     def test_go_with_the_present_one(self, store: Store) -> None:
         store.vault.put("shop", "TOKEN", "one", "set")
@@ -271,6 +282,41 @@ class TestKey:
         store.vault.remove("shop", "TOKEN")
         assert store.vault.put("shop", "TOKEN", "a", "set") == 2
         assert store.vault.value("shop", "TOKEN") == "a"
+
+    @pytest.mark.parametrize("how", ["gone", "another", "damaged"])
+    def test_that_was_lost_is_done_without_once_all_is_given_up(self, store: Store, key: Path, how: str) -> None:
+        assert store.vault.lost() == ""
+        store.vault.put("shop", "TOKEN", "a", "set")
+        store.vault.put("shop", "TOKEN", "b", "set")
+        store.vault.put("bank", "resource:store", "c", "generated")
+        assert store.vault.lost() == ""
+        key.unlink()
+        if how != "gone":
+            key.write_bytes(Fernet.generate_key() if how == "another" else b"damaged")
+            key.chmod(0o600)
+        assert store.vault.lost() == ("it is not there" if how == "gone" else f"it is another {ONE}")
+        with pytest.raises(StoreError, match="cannot be opened") as caught:
+            store.vault.value("bank", "resource:store")
+        assert "`fairlead secret reset`" in caught.value.next_step
+        store.vault.give_up()
+        assert (store.vault.lost(), store.vault.kept()) == ("", ())
+        assert [store.vault.value("shop", "TOKEN", number) for number in (None, 1, 2)] == [None] * 3
+        assert key.with_name("secret.key.old-1").exists() == (how != "gone")
+        assert store.vault.put("shop", "TOKEN", "a", "set") == 3
+        assert store.vault.value("shop", "TOKEN") == "a"
+
+    def test_that_is_not_safe_is_not_lost(self, store: Store, key: Path) -> None:
+        store.vault.put("shop", "TOKEN", "a", "set")
+        key.chmod(0o644)
+        with pytest.raises(StoreError, match="its mode is 0644"):
+            store.vault.lost()
+
+    def test_that_a_daemon_set_aside_before_it_died_is_lost_all_the_same(self, store: Store, key: Path) -> None:
+        store.vault.put("shop", "TOKEN", "a", "set")
+        vault_key.set_aside(str(key))
+        assert store.vault.lost() == "it is not there"
+        store.vault.give_up()
+        assert store.vault.kept() == ()
 
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666, 0o601])
     def test_that_others_may_touch_is_refused(self, store: Store, key: Path, mode: int) -> None:

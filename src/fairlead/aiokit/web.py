@@ -37,6 +37,18 @@ def host_of(url: str) -> str:
     return f"{parts.hostname or 'a webhook'}{port}"
 
 
+def without_host(text: str, url: str, name: str) -> str:
+    """`text`, an error of a request to `url`, with `name` in the place of the host: for a URL of which not even that
+    may be shown, because all of it is a secret."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    for one in (host_of(url), host):
+        text = text.replace(one, name) if one else text
+    return text
+
+
 def headers_of(parts: SplitResult) -> dict[str, str]:
     """Those that every request has, and who asks, where the URL says so. ValueError: it is for no HTTP server."""
     if not parts.hostname or parts.port == 0 or parts.scheme not in ("http", "https"):

@@ -205,6 +205,11 @@ class Client:
         """Forget a value: {"stack", "name", "used_by", "text"}. NotFound; UsageError: it is used, and not `force`."""
         return self._ask("DELETE", _path(_place(stack, "secrets", name), force=1 if force else None))
 
+    def reset_secrets(self) -> dict[str, Any]:
+        """Give up all values of the home, whose key was lost: {"secrets", "data", "text"}. UsageError: it was not, or a
+        stack that has some is up."""
+        return self._ask("POST", "/secrets/reset")
+
     def jobs(self, stack: str | None = None) -> list[dict[str, Any]]:
         """The jobs of a stack, or of all. NotFound."""
         return list(self._ask("GET", _path("/jobs", stack=stack)).get("jobs", []))

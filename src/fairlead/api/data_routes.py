@@ -4,7 +4,7 @@
     POST   /stacks/NAME/data/ID/stop    stream, ending with {"stack", "id", "text", "needed_by"}
     POST   /stacks/NAME/data/ID/start   stream, ending with {"stack", "id", "text", "state"}
     POST   /stacks/NAME/data/ID/backup  FileBody -> stream, ending with {"stack", "id", "file", "bytes", "text"}
-    POST   /stacks/NAME/data/ID/restore FileBody -> stream, ending with {"stack", "id", "file", "text"}
+    POST   /stacks/NAME/data/ID/restore FileBody -> stream, ending with {"stack", "id", "file", "unprepared", "text"}
     GET    /stacks/NAME/data/ID/shell   {"argv", "environment", "says"}; the environment holds a password
     DELETE /stacks/NAME/data/ID         stream, ending with {"stack", "id", "bytes", "text"}
     DELETE /stacks/NAME/data            stream, ending with {"stack", "ids", "bytes", "text"}

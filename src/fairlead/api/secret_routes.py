@@ -4,6 +4,7 @@
     PUT    /stacks/NAME/secrets/SECRET              SecretBody -> {"stack", "name", "changed", "removed", "outdated",
                                                     "text"}
     DELETE /stacks/NAME/secrets/SECRET?force=       {"stack", "name", "used_by", "text"}
+    POST   /secrets/reset                           {"secrets", "data", "text"}: all are given up, their key was lost
 
 Part of the application that `routes` makes. A value stands in a body only, which no log and no error repeats.
 """
@@ -29,6 +30,7 @@ class SecretRoutes:
             Route("/stacks/{name}/secrets", self._list, methods=["GET"]),
             Route(of_one, self._set, methods=["PUT"]),
             Route(of_one, self._remove, methods=["DELETE"]),
+            Route("/secrets/reset", self._reset, methods=["POST"]),
         ]
 
     async def _list(self, request: Request) -> Response:
@@ -41,6 +43,9 @@ class SecretRoutes:
     async def _remove(self, request: Request) -> Response:
         query = RemoveSecretQuery.model_validate(dict(request.query_params))
         return as_json(await self._supervisor.secrets.remove(*_one(request), force=query.force))
+
+    async def _reset(self, request: Request) -> Response:
+        return as_json(await self._supervisor.secrets.reset())
 
 
 def _one(request: Request) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from fairlead.cli.data_files import backup, restore
 from fairlead.cli.data_shared import STATUSES, a_daemon, id_argument, named, no_data, show, stack_of
 from fairlead.cli.data_shell import shell
 from fairlead.cli.data_table import table
+from fairlead.cli.declared import up_command
 from fairlead.cli.follow import watch
 from fairlead.cli.options import home_option, json_option, stack_filter_option, stack_option
 from fairlead.cli.session import Session
@@ -39,7 +40,7 @@ def command() -> None:
       fairlead data list
       fairlead data shell store               its own client program, logged in
       fairlead data backup store
-      fairlead data restore store shop-store-20261122-0133.postgres.dump
+      fairlead data restore store shop-store-20261122-013305.postgres.dump
       fairlead data stop store                its data stay
       fairlead data start store
       fairlead data delete store              for ever; asks first
@@ -147,7 +148,7 @@ def start(session: Session, id: str, stack: str | None, as_json: bool) -> int | 
         return 130
     show(answer, as_json)
     if answer.get("state") == "stopped":
-        output.next_commands("fairlead up")
+        output.next_commands(up_command())
     else:
         output.next_commands("fairlead status", f"fairlead data shell {named(id, stack)}")
     return None

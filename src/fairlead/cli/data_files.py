@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from fairlead.cli.names import complete_path
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import Session
 from fairlead.cli.typed import ask_to_type, yes_option
+from fairlead.core.phrases import listed
 from fairlead.core.resources.backups import STAMP, backup_name
 from fairlead.errors import UsageError
 
@@ -76,11 +78,12 @@ def backup(session: Session, id: str, file: str | None, stack: str | None, as_js
 def restore(session: Session, id: str, file: str, yes: bool, stack: str | None, as_json: bool) -> int | None:
     """Replace the data of ID by those of FILE, which `fairlead data backup` made of the same engine, here or elsewhere.
     What ID holds now is lost: you are asked to type ID first. A file that is no such backup is refused before anything
-    is changed. Services go on, and see the other data.
+    is changed. Services go on, and see the other data. A database may then be older than the release that uses it: you
+    are shown the command that prepares it again (`before_traffic`).
 
     \b
     Examples:
-      fairlead data restore store shop-store-20261122-0133.postgres.dump
+      fairlead data restore store shop-store-20261122-013305.postgres.dump
       fairlead data restore store /backups/store.dump --yes
     """
     path = os.path.abspath(file)
@@ -91,6 +94,7 @@ def restore(session: Session, id: str, file: str, yes: bool, stack: str | None, 
         row = row_of(client, meant, id)
         size = f" ({data_size(row['size'])})" if row.get("size") is not None else ""
         if not yes:
+            _refuse_missing(path)
             output.note(
                 f"the data of {output.cell(id)} in {output.cell(meant)}{size} become those of {output.cell(path)}"
             )
@@ -99,5 +103,24 @@ def restore(session: Session, id: str, file: str, yes: bool, stack: str | None, 
     if answer is None:
         return 130
     show(answer, as_json)
-    output.next_commands(f"fairlead data shell {named(id, stack)}", "fairlead status")
+    commands = [f"fairlead data shell {named(id, stack)}", "fairlead status"]
+    if unprepared := answer.get("unprepared"):
+        names = listed([output.cell(one["service"]) for one in unprepared])
+        output.note(f"before_traffic of {names} ran on other data; if these are of an older release, run it on them")
+        commands = [_prepares(one, stack) for one in unprepared]
+    output.next_commands(*commands)
     return None
+
+
+def _prepares(unprepared: dict[str, Any], stack: str | None) -> str:
+    """The command that runs a service's before_traffic once more."""
+    of = f"--stack {output.cell(stack)} " if stack else ""
+    words = " ".join(shlex.quote(output.cell(word)) for word in unprepared["argv"])
+    return f"fairlead run {of}{output.cell(unprepared['service'])} {words}"
+
+
+def _refuse_missing(path: str) -> None:
+    """As the daemon would, before anybody is asked to type."""
+    if not os.path.lexists(path):
+        what = f"{output.cell(path)} cannot be restored"
+        raise UsageError(what, "there is no such file", "Name a file that `fairlead data backup` made.")

@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Mapping
 
 from fairlead.cli.processes import KEEPER
+from fairlead.cli.record import secret_names
 from fairlead.core.layout import Layout
 from fairlead.errors import StoreError
 
@@ -52,7 +53,9 @@ def start(
     take_over: seconds in which a daemon that runs now may let go of the home; the new one waits for it.
     It goes on when the caller ends. StoreError: the home cannot be written, or is another user's.
     """
-    inherited = {name: value for name, value in environment.items() if name not in MARKS}
+    # What is kept as a secret of some stack, the daemon has from the vault.
+    left_out = {*MARKS, *secret_names(layout.database)}
+    inherited = {name: value for name, value in environment.items() if name not in left_out}
     try:
         _make_folders(layout)
         with open(layout.daemon_log, "ab", opener=_private) as log:

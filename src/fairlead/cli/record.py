@@ -66,6 +66,18 @@ def secrets(database: str, stack: str) -> list[dict[str, str]]:
     return [{"name": name, "origin": origin, "changed_at": changed_at} for name, origin, changed_at, _ in rows]
 
 
+def secret_names(database: str) -> frozenset[str]:
+    """Of the user's secrets of all stacks; nothing when it cannot be read."""
+    import sqlite3
+
+    asked = "SELECT DISTINCT name FROM secrets WHERE sealed IS NOT NULL AND origin != 'generated'"
+    try:
+        with opened(database) as db:
+            return frozenset(str(name) for (name,) in db.execute(asked))
+    except sqlite3.Error:
+        return frozenset()
+
+
 def schema(database: str) -> int:
     """The number of the database's schema; 0 when it is not there or cannot be read."""
     import sqlite3

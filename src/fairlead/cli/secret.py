@@ -1,4 +1,4 @@
-"""`fairlead secret set|list|remove`: values that the file names and does not hold.
+"""`fairlead secret set|list|remove|reset`: values that the file names and does not hold.
 
 A value comes in by a hidden prompt, by stdin or from a file, and never as an argument, which `ps` and the shell's
 history would show. It goes to the daemon over its socket, which keeps it encrypted, and nothing ever prints it.
@@ -9,17 +9,26 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fairlead.cli import output
+from fairlead.cli.data_shared import show
+from fairlead.cli.declared import up_command
+from fairlead.cli.follow import TRIES
 from fairlead.cli.guest import Guest
 from fairlead.cli.names import complete_path, complete_secret, stacks_kept
 from fairlead.cli.options import home_option, json_option, stack_option
 from fairlead.cli.session import FILE, Session, choose_stack, stack_here, stacks_of
+from fairlead.cli.typed import ask_to_type, yes_option
 from fairlead.core.secrets import check_name
-from fairlead.errors import NotFound, UsageError
+from fairlead.errors import DaemonUnavailable, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from fairlead.api.client import Client
+
+Answer = TypeVar("Answer")
 
 MOST = 1024 * 1024
 """Bytes that are read at most; the daemon refuses a value of more than 64 KiB when it is trimmed."""
@@ -59,9 +68,10 @@ def command() -> None:
 @click.argument("name", shell_complete=complete_secret)
 @click.option("--file", metavar="PATH", shell_complete=complete_path, help="Read the value from this file.")
 @stack_option
+@json_option
 @home_option
 @click.pass_context
-def set_value(ctx: click.Context, name: str, file: str | None, stack: str | None) -> None:
+def set_value(ctx: click.Context, name: str, file: str | None, stack: str | None, as_json: bool) -> None:
     """Set secret NAME, or give it another value. At a terminal it is asked for and not shown; else all of stdin is the
     value. White space round it is taken off, which is said. At most 64 KiB.
 
@@ -89,16 +99,18 @@ def set_value(ctx: click.Context, name: str, file: str | None, stack: str | None
             f"Remove it there and run `{_command(name)}`, which asks for the value; or pass it by stdin.",
         )
     check_name(name)
+    # A daemon that is started now inherits our environment.
+    os.environ.pop(name, None)
     session = ctx.ensure_object(Session)
     guest = Guest(session)
     try:
-        client = session.daemon()
-        meant = _stack(stack, lambda: stacks_of(client))
-        answer = client.set_secret(meant, name, _value(name, meant, file))
+        meant = _asked(session, lambda client: _stack(stack, lambda: stacks_of(client)))
+        value = _value(name, meant, file)
+        answer = _asked(session, lambda client: client.set_secret(meant, name, value))
     finally:
         guest.leave()
-    output.note(output.cell(answer["text"]))
-    output.next_commands("fairlead up", "fairlead secret list")
+    show(answer, as_json)
+    output.next_commands(up_command(), f"fairlead secret list{_naming(meant)}")
 
 
 @command.command("list", short_help="Which secrets there are.")
@@ -134,21 +146,22 @@ def list_all(session: Session, stack: str | None, as_json: bool) -> None:
     rows = answer["secrets"]
     if not rows:
         output.note(f"{output.cell(answer['stack'])} has no secrets")
-        output.next_commands("fairlead secret set NAME")
+        output.next_commands(f"fairlead secret set NAME{_naming(answer['stack'])}")
         return
     for line in table(rows):
         output.data(line)
     lacking = [output.cell(row["name"]) for row in rows if row["origin"] is None]
-    output.next_commands(*(f"fairlead secret set {name}" for name in lacking[:1] or ["NAME"]))
+    output.next_commands(f"fairlead secret set {(lacking or ['NAME'])[0]}{_naming(answer['stack'])}")
 
 
 @command.command("remove", short_help="Forget a value.")
 @click.argument("name", shell_complete=complete_secret)
 @click.option("--force", is_flag=True, help="Also when the stack that is up uses it.")
 @stack_option
+@json_option
 @home_option
 @click.pass_obj
-def remove(session: Session, name: str, force: bool, stack: str | None) -> None:
+def remove(session: Session, name: str, force: bool, stack: str | None, as_json: bool) -> None:
     """Forget the value of secret NAME. It is refused while the stack that is up uses it: what would be started anew
     could not get it. What runs with it keeps it until it is restarted.
 
@@ -166,12 +179,49 @@ def remove(session: Session, name: str, force: bool, stack: str | None) -> None:
     check_name(name)
     guest = Guest(session)
     try:
-        client = session.daemon()
-        answer = client.remove_secret(_stack(stack, lambda: stacks_of(client)), name, force=force)
+        meant = _asked(session, lambda client: _stack(stack, lambda: stacks_of(client)))
+        answer = _asked(session, lambda client: client.remove_secret(meant, name, force=force))
     finally:
         guest.leave()
-    output.note(output.cell(answer["text"]))
-    output.next_commands(*([f"fairlead secret set {name}"] if answer["used_by"] else []), "fairlead secret list")
+    show(answer, as_json)
+    again = [f"fairlead secret set {name}{_naming(meant)}"] if answer["used_by"] else []
+    output.next_commands(*again, f"fairlead secret list{_naming(meant)}")
+
+
+@command.command("reset", short_help="Give up all values, when their key was lost.")
+@yes_option("give up every value of the home.")
+@json_option
+@home_option
+@click.pass_obj
+def reset(session: Session, yes: bool, as_json: bool) -> None:
+    """Give up the values of all secrets of the home, of every stack, when the key that opens them (`secret.key`) was
+    lost and there is no backup of it. It is refused while the key opens them, and while a stack that has some is up.
+
+    Set each secret again afterwards. Caches, databases and buckets keep their data, and get a new password by the next
+    `fairlead up`.
+
+    \b
+    Examples:
+      fairlead down shop
+      fairlead secret reset
+      fairlead secret set STRIPE_KEY --stack shop
+      fairlead up
+
+    \b
+    Exit status:
+      0    they are given up; the next value is encrypted with a new key
+      1    something else was typed than asked for, or it failed
+      2    the key opens them, a stack is up, or nobody is at a terminal to be asked
+    """
+    ask_to_type("reset", "give up every secret of this home", yes=yes)
+    guest = Guest(session)
+    try:
+        answer = _asked(session, lambda client: client.reset_secrets())
+    finally:
+        guest.leave()
+    show(answer, as_json)
+    first = [f"fairlead secret set {one['name']} --stack {one['stack']}" for one in answer["secrets"][:1]]
+    output.next_commands(*first, up_command())
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
@@ -179,6 +229,18 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     cells = [HEADINGS, *(_row(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def _asked(session: Session, act: Callable[[Client], Answer]) -> Answer:
+    """What the daemon answers. One that another command had started may leave at any time, having nothing to do: then
+    it has not heard of this, and the next one is asked."""
+    for left in reversed(range(TRIES)):
+        try:
+            return act(session.daemon())
+        except DaemonUnavailable as error:
+            if not left or not isinstance(error.__cause__, ConnectionError | FileNotFoundError):
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -201,6 +263,11 @@ def _stack(asked: str | None, names: Callable[[], list[str]]) -> str:
         why = f"there is no {FILE} in the current folder, and no stack in this home"
         raise NotFound("it is not clear which stack is meant", why, "Name it with --stack; it need not be up.")
     return choose_stack(known, None, None)
+
+
+def _naming(stack: str) -> str:
+    """` --stack NAME` for a command that is shown to be copied; "" where the file in the current folder tells it."""
+    return "" if stack == stack_here() else f" --stack {output.cell(stack)}"
 
 
 def _value(name: str, stack: str, file: str | None) -> str:

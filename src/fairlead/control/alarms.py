@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fairlead.aiokit.tasks import Tasks
-from fairlead.aiokit.web import host_of
+from fairlead.aiokit.web import host_of, without_host
 from fairlead.control.clock import Clock
 from fairlead.control.delivery import Courier
 from fairlead.control.journal import Journal
@@ -31,7 +31,7 @@ from fairlead.core.desired import StackRecord
 from fairlead.core.health import TargetHealth
 from fairlead.core.interpolation import references
 from fairlead.core.observed import Observed
-from fairlead.errors import NotFound, StoreError
+from fairlead.errors import FairleadError, StoreError
 from fairlead.store.database import Store
 
 log = logging.getLogger("fairlead")
@@ -237,9 +237,13 @@ class Alarms:
             return await self._courier.carry(delivery)
         try:
             webhook = self._references.filled(delivery.stack, delivery.webhook)
-        except NotFound as problem:
-            return str(problem)
-        return await self._courier.carry(replace(delivery, webhook=webhook))
+        except FairleadError as error:
+            # Removed, or the vault's key is not there: it is tried again.
+            return str(error)
+        problem = await self._courier.carry(replace(delivery, webhook=webhook))
+        # What the file does not show of its host is part of a secret.
+        shown = host_of(webhook) == host_of(delivery.webhook)
+        return problem if shown else without_host(problem, webhook, "its webhook")
 
     def _give_up(self, delivery: Delivery, why: str) -> None:
         self._remove(delivery)

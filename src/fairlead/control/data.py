@@ -13,7 +13,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -31,7 +31,7 @@ from fairlead.core.resources.decide import hopeless
 from fairlead.core.resources.model import Resource, key_of
 from fairlead.core.resources.records import ResourceRecord, ResourceSeen, state_of
 from fairlead.core.resources.words import why_not
-from fairlead.errors import FairleadError, NotFound, ResourceError, UsageError
+from fairlead.errors import FairleadError, NotFound, ResourceError, StoreError, UsageError
 from fairlead.resources.base import ResourceOrder, Shell
 
 TAIL = 20
@@ -115,7 +115,7 @@ class Data:
                 self._store.save_resource(replace(record, stopped_at="", failures=0, failed_at=None))
             await self._store.durable()
             try:
-                text = await loop.until(lambda _, observed: self._answers(resource, stack, observed))
+                text = await loop.until(lambda wanted, observed: self._answers(resource, wanted, observed))
             except NotFound as gone:
                 if self._store.stack(stack) is not None:
                     raise
@@ -126,7 +126,7 @@ class Data:
         """Its data into `file`, an absolute path that must not exist: {"stack", "id", "file", "bytes", "text"}.
         NotFound, UsageError, ResourceError."""
         _refuse_to_write(file)
-        order = await self._order(stack, id, "backed up")
+        order = await self._order(stack, id, "backed up", to_read=True)
         with self._alone(stack, id, "a backup"):
             await self._resources.backup(order, file, _steps(stack, progress))
         size = _size_of(file)
@@ -134,13 +134,15 @@ class Data:
         return _answer(stack, id, f"the data of {id} are in {file}") | {"file": file, "bytes": size}
 
     async def restore(self, stack: str, id: str, file: str, progress: Progress) -> dict[str, Any]:
-        """Its data become those of a backup: {"stack", "id", "file", "text"}. NotFound, UsageError, ResourceError."""
+        """Its data become those of a backup: {"stack", "id", "file", "unprepared", "text"}; unprepared: of each service
+        whose before_traffic ran on the data of before, {"service", "argv"}. NotFound, UsageError, ResourceError."""
         _refuse_to_read(file)
         order = await self._order(stack, id, "restored")
         with self._alone(stack, id, "a restore"):
             await self._resources.restore(order, file, _steps(stack, progress))
         self._journal.event(stack, "restored", f"the data of {id} are now those of {file}", service=id)
-        return _answer(stack, id, f"the data of {id} are those of {file}") | {"file": file}
+        unprepared = self._forget_preparations(stack, id)
+        return _answer(stack, id, f"the data of {id} are those of {file}") | {"file": file, "unprepared": unprepared}
 
     async def shell(self, stack: str, id: str) -> dict[str, Any]:
         """A program to look into it with: {"argv", "environment", "says"}. The environment holds a password: it is for
@@ -151,12 +153,29 @@ class Data:
             told = References(self._store).attributes(stack, id)
             found = shell_of_url(resource, told, lambda name: shutil.which(name, path=SYSTEM_PATH))
         else:
-            found = await self._resources.shell(await self._order(stack, id, "looked into"))
+            found = await self._resources.shell(await self._order(stack, id, "looked into", to_read=True))
         return _of_shell(found)
 
     async def delete(self, stack: str, id: str, progress: Progress) -> dict[str, Any]:
         """Its data go for ever, and its record and password with them: {"stack", "id", "bytes", "text"}. Only of one
         that no stack which is up declares, and of which nothing runs. NotFound, UsageError, ResourceError."""
+        size = await self._delete(self._deletable(stack, id), lambda: self._deletable(stack, id), progress)
+        return _answer(stack, id, f"the data of {id} are deleted") | {"bytes": size}
+
+    async def delete_all(self, stack: str, progress: Progress) -> dict[str, Any]:
+        """All data of a stack that is down go for ever: {"stack", "ids", "bytes", "text"}. UsageError: it is up."""
+
+        def refuse_up() -> None:
+            if self._store.stack(stack) is not None:
+                raise UsageError(f"the data of {stack} cannot be deleted", "it is up", f"fairlead down {stack}")
+
+        refuse_up()
+        sizes = {one.id: await self._delete(one, refuse_up, progress) for one in self._store.resources(stack)}
+        text = f"all data of {stack} are deleted" if sizes else f"{stack} has no data"
+        return {"stack": stack, "ids": [*sizes], "bytes": sum(sizes.values()), "text": text}
+
+    def _deletable(self, stack: str, id: str) -> ResourceRecord:
+        """The record of one whose data may be deleted now. NotFound, UsageError."""
         wanted = self._store.stack(stack)
         if wanted is not None:
             resource = declared_in(wanted).get(id)
@@ -172,28 +191,35 @@ class Data:
         record = self._kept(stack, id)
         if record.launched_at is not None:
             raise UsageError(f"{id} cannot be deleted now", "its server still runs", "fairlead status")
-        size = await self._delete(record, progress)
-        return _answer(stack, id, f"the data of {id} are deleted") | {"bytes": size}
+        return record
 
-    async def delete_all(self, stack: str, progress: Progress) -> dict[str, Any]:
-        """All data of a stack that is down go for ever: {"stack", "ids", "bytes", "text"}. UsageError: it is up."""
-        if self._store.stack(stack) is not None:
-            raise UsageError(f"the data of {stack} cannot be deleted", "it is up", f"fairlead down {stack}")
-        sizes = {one.id: await self._delete(one, progress) for one in self._store.resources(stack)}
-        text = f"all data of {stack} are deleted" if sizes else f"{stack} has no data"
-        return {"stack": stack, "ids": [*sizes], "bytes": sum(sizes.values()), "text": text}
-
-    async def _delete(self, record: ResourceRecord, progress: Progress) -> int:
-        """The bytes that went. The folder goes before the record: what is left of a half-done deletion is known."""
+    async def _delete(self, record: ResourceRecord, refuse: Callable[[], object], progress: Progress) -> int:
+        """The bytes that went. refuse: raises when it may not be any more. The folder goes before the record: what is
+        left of a half-done deletion is known."""
         stack, id = record.stack, record.id
         with self._alone(stack, id, "a deletion"):
             size = await self._resources.size(stack, id)
+            # Large data take a while to be measured: an `up` may want them by now.
+            refuse()
             _steps(stack, progress)(f"deleting the data of {id}")
             await self._resources.delete(stack, id)
             self._store.remove_resource(stack, id)
             await self._store.durable()
         self._journal.event(stack, "data_deleted", f"the data of {id} ({record.engine}) were deleted", service=id)
         return size
+
+    def _forget_preparations(self, stack: str, id: str) -> Sequence[dict[str, Any]]:
+        """Of a database that holds other data now: whose before_traffic counts as not run any more, and what it is."""
+        wanted = self._store.stack(stack)
+        resource = declared_in(wanted).get(id) if wanted is not None else None
+        if wanted is None or resource is None or resource.kind != "database":
+            return []
+        releases = ((name, wanted.desired.releases[name]) for name in used_by(id, wanted))
+        found = {name: one.before_traffic for name, one in releases if one.before_traffic is not None}
+        # A disk that is full does not undo the restore.
+        with suppress(StoreError):
+            self._store.forget_preparations(stack, found)
+        return [{"service": name, "argv": [*argv]} for name, argv in found.items()]
 
     async def _shown(self, record: StackRecord) -> Sequence[dict[str, Any]]:
         observed = await self._loops.of(record.name).observe(record)
@@ -209,15 +235,16 @@ class Data:
         except FairleadError:
             return None
 
-    async def _order(self, stack: str, id: str, what: str) -> ResourceOrder:
-        """How the host knows it. UsageError when it is not available; it is `what` that cannot be done then."""
+    async def _order(self, stack: str, id: str, what: str, *, to_read: bool = False) -> ResourceOrder:
+        """How the host knows it. UsageError when it is not available (to_read: and not `hindered` either); it is `what`
+        that cannot be done then."""
         wanted = self._up(stack, id, what, "its server does not run")
         resource = self._declared(wanted, id, what)
         if resource.url is not None:
             raise _not_ours(resource, what)
         observed = await self._loops.of(stack).observe(wanted)
         seen = _seen(observed, id)
-        if seen is None or state_of(seen) != "available":
+        if seen is None or not (state_of(seen) == "available" or (to_read and seen.hindered)):
             stopped = seen is not None and bool(seen.record.stopped_at)
             then = f"fairlead data start {id}" if stopped else f"fairlead logs {id}"
             raise UsageError(f"{id} cannot be {what} now", f"it {why_not(seen)}", then)
@@ -241,7 +268,7 @@ class Data:
         if work := self._busy.get((stack, id)):
             raise UsageError(f"{id} is busy", f"{work} of it is under way", "Wait for its end: fairlead events")
 
-    def _answers(self, resource: Resource, stack: str, observed: Observed) -> str:
+    def _answers(self, resource: Resource, wanted: StackRecord, observed: Observed) -> str:
         """What a `start` waits for."""
         seen = _seen(observed, resource.id)
         if seen is None:
@@ -250,8 +277,8 @@ class Data:
             raise UsageError(f"{resource.id} was not started", "it was stopped by hand meanwhile")
         if state_of(seen) == "available":
             return f"{resource.id} is available"
-        if why := hopeless(resource.id, observed, self._m.clock.now()):
-            tail = self._resources.log_tail(stack, resource.id, TAIL)
+        if why := hopeless(resource.id, wanted, observed, self._m.clock.now()):
+            tail = self._resources.log_tail(wanted.name, resource.id, TAIL)
             raise ResourceError(f"{resource.id} does not start", why, f"fairlead logs {resource.id}", detail=tail)
         return ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from fairlead.aiokit.web import host_of
 from fairlead.control.references import References
 from fairlead.core.desired import StackRecord
 from fairlead.core.launch import Surroundings, start_once
@@ -16,7 +17,7 @@ from fairlead.core.model import Release
 from fairlead.core.readings import Gauge
 from fairlead.core.running import serving_revision
 from fairlead.core.scaling.policies import CustomMetric
-from fairlead.errors import NotFound
+from fairlead.errors import FairleadError
 
 
 def gauges_of(
@@ -35,10 +36,12 @@ def gauges_of(
     for service in revision.stack.services:
         release = revision.releases.get(service.name)
         for metric in service.custom_metrics:
-            with suppress(NotFound):
+            # Whatever is wrong with one, the others are read.
+            with suppress(FairleadError):
                 environment, folder = _surroundings(
                     wanted.name, service.name, metric, release, layout, around, references
                 )
+                url = references.filled(wanted.name, metric.url) if metric.url else None
                 gauge = Gauge(
                     stack=wanted.name,
                     service=service.name,
@@ -47,7 +50,8 @@ def gauges_of(
                     environment=environment,
                     folder=folder,
                     user=user,
-                    url=references.filled(wanted.name, metric.url) if metric.url else None,
+                    url=url,
+                    hides_host=host_of(url or "") != host_of(metric.url or ""),
                     field=metric.field,
                     series=metric.series,
                     every=metric.every,

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from fairlead.control.ports import Builder
-from fairlead.control.references import References
 from fairlead.control.resources import StackResources
 from fairlead.control.resources_view import needed_at_rest
+from fairlead.control.secrets import Secrets
 from fairlead.control.ups import UpRequest, placed
 from fairlead.core.desired import Revision
 from fairlead.core.differences import differences
 from fairlead.core.model import Release, Service
 from fairlead.haproxy.base import Balancer
 from fairlead.spec import read
+from fairlead.spec.dotenv import parse_dotenv
 from fairlead.store.database import Store
 
 
@@ -26,16 +27,22 @@ class Previews:
     """Of one daemon."""
 
     def __init__(
-        self, store: Store, builder: Builder, balancer: Balancer, resources_of: Callable[[str], StackResources]
+        self,
+        store: Store,
+        builder: Builder,
+        balancer: Balancer,
+        resources_of: Callable[[str], StackResources],
+        vault: Secrets,
     ) -> None:
         self._store, self._builder, self._balancer = store, builder, balancer
-        self._resources_of = resources_of
+        self._resources_of, self._secrets = resources_of, vault
 
     async def plan(self, request: UpRequest) -> dict[str, Any]:
         """See `Supervisor.plan`."""
         stack = read(request.path, env=request.env, dotenv=request.dotenv)
-        stack = References(self._store).numbered(stack)
+        notes: list[str] = []
         await self._resources_of(stack.name).vet(stack)
+        stack = self._secrets.previewed(stack, {**parse_dotenv(request.dotenv)[0], **request.env}, notes.append)
         record = self._store.stack(stack.name)
         if record is not None and record.wanted == "down":
             record = None
@@ -55,7 +62,7 @@ class Previews:
             "changes": [{"service": one.service, "what": one.what, "why": one.why} for one in changes],
             "engine": stack.engine,
             "unenforced": list(stack.unenforced),
-            "notes": needed_at_rest(stack, self._store.resources(stack.name)),
+            "notes": [*notes, *needed_at_rest(stack, self._store.resources(stack.name))],
             "urls": [listener.url for listener in stack.listeners],
         }
 

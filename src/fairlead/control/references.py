@@ -1,7 +1,7 @@
 """What `${secrets.NAME}` and `${databases.ID.url}` stand for, looked up when a program is launched and kept nowhere.
 
 In: a stack's name and the texts that are to be filled in. Out: the values of what they mention, for
-`core.interpolation.interpolate_launch`. What has no value is left out: whoever fills in a text that needs it says so.
+`core.interpolation`. What has no value is left out: whoever fills in a text that needs it says so.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from fairlead.core.interpolation import interpolate_launch, references
+from fairlead.core.interpolation import interpolate_url, references
 from fairlead.core.model import Release, Stack
 from fairlead.core.resources.addresses import addresses_here, addresses_of_url
 from fairlead.core.resources.model import Resource
 from fairlead.store.database import Store
+
+_PASSWORD = "resource:"  # noqa: S105 (how a name begins)
 
 _PRESENT: Mapping[str, int] = {}
 """Of every secret the value of now."""
@@ -21,7 +23,12 @@ _PRESENT: Mapping[str, int] = {}
 
 def password_name(id: str) -> str:
     """Under which the vault keeps the generated password of a resource; no user's secret can have that name."""
-    return f"resource:{id}"
+    return f"{_PASSWORD}{id}"
+
+
+def resource_of(name: str) -> str:
+    """The resource whose password the vault keeps under `name`; "" when it is a user's secret."""
+    return name.removeprefix(_PASSWORD) if name.startswith(_PASSWORD) else ""
 
 
 class References:
@@ -51,18 +58,18 @@ class References:
                 values[".".join(parts)] = value
         return values
 
-    def numbered(self, stack: Stack) -> Stack:
-        """`stack` with the numbers that its secrets have in the vault; 0 for one that is not set."""
-        numbers = self._store.vault.numbers(stack.name)
+    def numbered(self, stack: Stack, others: Mapping[str, int] = _PRESENT) -> Stack:
+        """`stack` with the numbers that its secrets have in the vault; 0 for one that is not set. others: numbers that
+        hold instead."""
+        numbers = {**self._store.vault.numbers(stack.name), **others}
         services = tuple(
             replace(one, secrets={name: numbers.get(name, 0) for name in one.secrets}) for one in stack.services
         )
         return replace(stack, services=services)
 
-    def filled(self, stack: str, text: str, numbers: Mapping[str, int] = _PRESENT) -> str:
-        """`text` with its references put in. NotFound when one has no value."""
-        values = self.of(stack, (text,), numbers)
-        return interpolate_launch(text, port=None, socket=None, id="", zone="", values=values)
+    def filled(self, stack: str, url: str, numbers: Mapping[str, int] = _PRESENT) -> str:
+        """`url` with its references put in. NotFound when one has no value."""
+        return interpolate_url(url, self.of(stack, (url,), numbers))
 
     def attributes(self, stack: str, id: str, numbers: Mapping[str, int] = _PRESENT) -> dict[str, str]:
         """All that can be asked of a resource; nothing of one that is not there yet."""

@@ -31,6 +31,8 @@ class StackResources:
         self._stack, self._store, self._resources = stack, store, resources
         self._journal, self._clock = journal, clock
         self._silent_at: dict[str, float] = {}
+        self._hindered: set[str] = set()
+        """Those of which that was told."""
         self.programs: dict[str, Program] = {}
         """What serves each, as far as it was seen."""
 
@@ -44,8 +46,11 @@ class StackResources:
 
     def _seen(self, record: ResourceRecord, sighting: Sighting | None) -> ResourceSeen:
         if sighting is None or sighting.launch != record.launch or record.boot != self._clock.boot:
+            self._hindered.discard(record.id)
             return ResourceSeen(record=record)
-        if record.available_at is None or sighting.answers or record.launched_at is None:
+        self._tell_hindered(record.id, sighting)
+        if record.available_at is None or sighting.answers or sighting.hindered or record.launched_at is None:
+            # Silence that would end with its server is counted from when that could help.
             self._silent_at.pop(record.id, None)
         else:
             self._silent_at.setdefault(record.id, self._clock.now())
@@ -56,8 +61,19 @@ class StackResources:
             error=sighting.error,
             answers=sighting.answers,
             clause=sighting.clause,
+            hindered=sighting.hindered,
             silent_at=self._silent_at.get(record.id),
         )
+
+    def _tell_hindered(self, id: str, sighting: Sighting) -> None:
+        """Nothing is done about it, so it would be in no event otherwise: when it begins, and when it is over."""
+        if sighting.hindered and id not in self._hindered:
+            self._hindered.add(id)
+            text = f"{sighting.clause}; it is left running, because another start would not mend that"
+            self._tell("resource_hindered", id, f"{id} does not answer: {text}")
+        elif sighting.answers and id in self._hindered:
+            self._hindered.discard(id)
+            self._tell("resource_recovered", id, f"{id} answers again")
 
     async def vet(self, stack: Stack) -> None:
         """Before anything is changed: whether each can be run here, and its data are what the file asks for.
@@ -65,7 +81,7 @@ class StackResources:
         for resource in run_here(stack.resources):
             record = self._store.resource(self._stack, resource.id)
             if record is not None and record.identity != identity_of(resource):
-                raise _other_data(stack, resource, record)
+                raise _other_data(stack, resource, record, is_up=self._store.stack(self._stack) is not None)
             try:
                 await self._resources.find(resource, self._stack)
             except ResourceError as error:
@@ -109,10 +125,13 @@ class StackResources:
 
     async def mark_available(self, action: plans.MarkAvailable) -> None:
         """It answers: since now, with this program."""
-        record = self._record(action.resource)
-        program = str(self.programs.get(record.id, record.program))
-        self._store.save_resource(replace(record, available_at=self._clock.now(), program=program))
-        self._tell("resource_available", record.id, f"{record.id} is available ({program}): {action.reason}")
+        record = replace(self._record(action.resource), available_at=self._clock.now())
+        if (serves := self.programs.get(record.id)) is not None:
+            record = replace(
+                record, program=str(serves), source=serves.source, package=serves.package, built=serves.built
+            )
+        self._store.save_resource(record)
+        self._tell("resource_available", record.id, f"{record.id} is available ({record.program}): {action.reason}")
 
     async def stop(self, action: plans.StopResource) -> None:
         """Tell it to end, once."""
@@ -184,10 +203,12 @@ class StackResources:
         self._journal.event(self._stack, kind, text, service=id)
 
 
-def _other_data(stack: Stack, resource: Resource, record: ResourceRecord) -> UsageError:
+def _other_data(stack: Stack, resource: Resource, record: ResourceRecord, *, is_up: bool) -> UsageError:
+    # Of a stack that is up nothing is deleted that it declares.
+    first = f"fairlead down {stack.name}; " if is_up else ""
     return UsageError(
         f"the data of {resource.id} are of another kind",
         f"they were made as {record.identity}, and the file now asks for {identity_of(resource)}",
-        f"give it another id, or delete what is there: fairlead data delete {resource.id}",
+        f"give it another id, or delete what is there: {first}fairlead data delete {resource.id} --stack {stack.name}",
         place=stack.place(key_of(resource)),
     )

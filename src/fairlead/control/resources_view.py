@@ -114,7 +114,7 @@ def _of_record(
         declared=declared,
         host=HOST,
         port=record.port,
-        program=asdict(program) if program is not None else _remembered(record.program),
+        program=asdict(program) if program is not None else _remembered(record),
         since=record.stopped_at or (record.started_at if record.launched_at is not None else ""),
         why=why,
         used_by=used_by,
@@ -179,9 +179,10 @@ def _why(seen: ResourceSeen) -> str:
             return seen.error or seen.clause
 
 
-def _remembered(text: str) -> dict[str, str] | None:
-    """What served last, of which only name and version are recorded: `valkey 9.1.2`."""
-    name, _, version = text.rpartition(" ")
+def _remembered(record: ResourceRecord) -> dict[str, str] | None:
+    """What served last. Where it was is not told: it may not be there any more."""
+    name, _, version = record.program.rpartition(" ")
     if not name:
         return None
-    return {"name": name, "version": version, "source": "", "package": "", "built": "", "path": ""}
+    told = {"source": record.source, "package": record.package, "built": record.built}
+    return {"name": name, "version": version, **told, "path": ""}

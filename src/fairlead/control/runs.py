@@ -225,8 +225,8 @@ class Runs:
         if release is None:
             self._finish(replace(record, error=f"release {record.release} of {record.service} is no longer there"))
             return
-        values = self._references.of_release(self._stack, release)
         try:
+            values = self._references.of_release(self._stack, release)
             start = start_once(release, record.argv, self._stack, record.id, self._layout, self._around, values)
         except FairleadError as error:
             self._finish(replace(record, error=f"could not be started: {error}"))

@@ -7,21 +7,24 @@ whether they run with its present value, the stack that is up tells. The law: no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from fairlead.control.journal import Journal
-from fairlead.control.references import References
+from fairlead.control.references import References, password_name, resource_of
 from fairlead.core.interpolation import references
 from fairlead.core.model import Service, Stack
 from fairlead.core.phrases import listed
-from fairlead.core.resources.model import key_of
-from fairlead.core.secrets import check_name, flaw_of, trimmed
+from fairlead.core.resources.model import key_of, run_here
+from fairlead.core.secrets import check_name, flaw_of, trimmed, unseen_in
 from fairlead.errors import NotFound, StoreError, UsageError
 from fairlead.store.database import Store
 
 Say = Callable[[str], None]
+
+UNKEPT = -1
+"""The number of a value that the vault does not have yet: no release has it."""
 
 _STACK = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 
@@ -41,7 +44,7 @@ class Secrets:
         if flaw := flaw_of(value):
             raise UsageError(f"{name} is not set", f"the value cannot be used: {flaw}", _ADVICE)
         known = next((one for one in self._store.vault.entries(stack) if one.name == name), None)
-        number = self._store.vault.put(stack, name, value, "set")
+        number = self._store.vault.put(stack, name, value, "set", self._needed(stack).get(name, ()))
         changed = known is None or known.number != number
         if known is None or changed or known.origin != "set":
             self._journal.event(stack, "secret_set", f"the secret {name} is set by hand")
@@ -54,7 +57,7 @@ class Secrets:
             "changed": changed,
             "removed": list(removed),
             "outdated": outdated,
-            "text": _told_set(stack, name, known is not None, changed, removed, up, outdated),
+            "text": _told_set(stack, name, known is not None, changed, removed, unseen_in(value), up, outdated),
         }
 
     def entries(self, stack: str) -> dict[str, Any]:
@@ -97,10 +100,63 @@ class Secrets:
         await self._store.durable()
         return {"stack": stack, "name": name, "used_by": list(users), "text": _told_removed(stack, name, up)}
 
+    async def reset(self) -> dict[str, Any]:
+        """Give up every value of the home, whose key was lost: {"secrets": [{"stack", "name"}], "data": [{"stack",
+        "id"}], "text"}. secrets: those of users, to be set again; data: caches, databases and buckets that get another
+        password when they are started next. UsageError: the key opens them, or a stack that has some is up."""
+        vault = self._store.vault
+        why = vault.lost()
+        if not why:
+            raise UsageError(
+                "no secret was given up",
+                "this home's key opens those that are kept" if vault.kept() else "this home keeps none",
+                "`fairlead secret remove NAME` forgets one.",
+            )
+        kept = vault.kept()
+        up = [one.name for one in self._store.stacks() if one.name in {stack for stack, _ in kept}]
+        if up:
+            verb = "is" if len(up) == 1 else "are"
+            why = f"{listed(up)} {verb} up: what runs has the old values, and what is started anew would have others"
+            then = f"Run `fairlead down {up[0]}` first; its data stay."
+            raise UsageError("the secrets cannot be given up now", why, then)
+        vault.give_up()
+        for stack in dict.fromkeys(stack for stack, _ in kept):
+            count = sum(one == stack for one, _ in kept)
+            text = f"{count} secret{'s' if count > 1 else ''} given up: the key to them was lost ({why})"
+            self._journal.event(stack, "secret_removed", text)
+        await self._store.durable()
+        named = [(stack, resource_of(name), name) for stack, name in kept]
+        return {
+            "secrets": [{"stack": stack, "name": name} for stack, id, name in named if not id],
+            "data": [{"stack": stack, "id": id} for stack, id, _ in named if id],
+            "text": _told_reset([(stack, name) for stack, id, name in named if not id]),
+        }
+
     def filled(self, stack: Stack, env: Mapping[str, str], say: Say) -> Stack:
         """`stack` with the number of each secret's value, once all have one: that which was set by hand, else that of
         `env`, which is kept from then on, else the one kept before. say: told of what was taken off round a value.
         UsageError names every one that has none, and where it stands. Nothing is kept unless all are there."""
+        found, lacking = self._looked_for(stack, env, say)
+        if lacking:
+            raise _lacking(stack, lacking)
+        for name, value in found.items():
+            self._keep(stack.name, name, value)
+        return References(self._store).numbered(stack)
+
+    def previewed(self, stack: Stack, env: Mapping[str, str], say: Say) -> Stack:
+        """What `filled` would make of it, keeping nothing: a value that `up` would keep anew has the number UNKEPT.
+        say: told, too, of each that has none, for which `up` would be refused."""
+        found, lacking = self._looked_for(stack, env, say)
+        for name, why in lacking.items():
+            place = _place(stack, name)
+            command = f"fairlead secret set {name} --stack {stack.name}"
+            say(f"`fairlead up` would be refused: {f'{place}: ' if place else ''}the secret {name}: {why} ({command})")
+        vault = self._store.vault
+        anew = {name for name, value in found.items() if name not in lacking and vault.value(stack.name, name) != value}
+        return References(self._store).numbered(stack, dict.fromkeys(anew, UNKEPT))
+
+    def _looked_for(self, stack: Stack, env: Mapping[str, str], say: Say) -> tuple[dict[str, str], dict[str, str]]:
+        """The values that the environment has for those that nobody set by hand, and why others cannot be used."""
         kept = {one.name: one.origin for one in self._store.vault.entries(stack.name)}
         found: dict[str, str] = {}
         lacking: dict[str, str] = {}
@@ -109,6 +165,8 @@ class Secrets:
             if given and kept.get(name) != "set":
                 if removed:
                     say(f"{name}: round its value in the environment there were {listed(removed)}: taken off")
+                if unseen := unseen_in(given):
+                    say(f"{name}: {unseen}")
                 if flaw := flaw_of(given):
                     lacking[name] = f"its value in the environment cannot be used: {flaw}"
                 found[name] = given
@@ -118,14 +176,19 @@ class Secrets:
             else:
                 how = "empty" if name in env else "not"
                 lacking[name] = f"it was never set, and is {how} in the environment of `fairlead up`"
-        if lacking:
-            raise _lacking(stack, lacking)
-        for name, value in found.items():
-            self._keep(stack.name, name, value)
-        return References(self._store).numbered(stack)
+        for resource in run_here(stack.resources):
+            # Its password is asked for at its start: too late to tell that the key was lost.
+            self._store.vault.value(stack.name, password_name(resource.id))
+        return found, lacking
 
     def forget_earlier(self, stack: str) -> None:
         """Forget the values before the present ones that nothing is started with any more: after an `up`."""
+        with suppress(StoreError):
+            # On a full disk: the next `up` does it.
+            self._store.vault.forget_earlier(stack, self._needed(stack))
+
+    def _needed(self, stack: str) -> Mapping[str, Collection[int]]:
+        """By name, the numbers of the values that something of the stack runs with, or may be started with."""
         record, needed = self._store.stack(stack), dict[str, set[int]]()
         revisions = [one for one in (record.desired, record.previous) if one] if record else []
         releases = [release for revision in revisions for release in revision.releases.values()]
@@ -134,14 +197,12 @@ class Secrets:
         for release in releases:
             for name, number in release.secrets.items():
                 needed.setdefault(name, set()).add(number)
-        with suppress(StoreError):
-            # On a full disk: the next `up` does it.
-            self._store.vault.forget_earlier(stack, needed)
+        return needed
 
     def _keep(self, stack: str, name: str, value: str) -> None:
         vault = self._store.vault
         before = vault.numbers(stack).get(name)
-        if vault.put(stack, name, value, "environment") != before:
+        if vault.put(stack, name, value, "environment", self._needed(stack).get(name, ())) != before:
             self._journal.event(stack, "secret_set", f"the secret {name} is kept from the environment of `up`")
 
     def _up(self, stack: str) -> Stack | None:
@@ -188,17 +249,28 @@ def _told_set(
     known: bool,
     changed: bool,
     removed: tuple[str, ...],
+    unseen: str,
     up: Stack | None,
     outdated: list[str],
 ) -> str:
     said = [f"{name} of {stack} " + (("has another value now" if known else "is set") if changed else "has that value")]
     if removed:
         said.append(f"taken off round it: {listed(removed)}")
+    if unseen:
+        said.append(unseen)
     if outdated:
         said.append(f"{listed(outdated)} get{'s' if len(outdated) == 1 else ''} it by the next `fairlead up`")
     elif up is None:
         said.append(f"{stack} is not up: `fairlead up` uses it")
     return "; ".join(said)
+
+
+def _told_reset(users: list[tuple[str, str]]) -> str:
+    said = "all secrets of this home are given up, and the next one gets a new key"
+    if not users:
+        return f"{said}; `fairlead up` makes new passwords"
+    first = "; ".join(f"fairlead secret set {name} --stack {stack}" for stack, name in users)
+    return f"{said}; before the next `fairlead up`: {first}"
 
 
 def _told_removed(stack: str, name: str, up: Stack | None) -> str:

@@ -91,7 +91,7 @@ class Supervisor:
         self._ups = Ups(
             m.store, m.balancer, m.builder, m.clock, self.journal, loops.of, loops.resources_of, self.secrets
         )
-        self._previews = Previews(m.store, m.builder, m.balancer, loops.resources_of)
+        self._previews = Previews(m.store, m.builder, m.balancer, loops.resources_of, self.secrets)
         self._operations = Operations(
             m.store, m.engine, self.journal, m.clock, m.layout, m.around, m.app_user, loops.of
         )
@@ -231,7 +231,7 @@ class Supervisor:
         if record and record.wanted == "down":
             await self._gone(stack)
             record = None
-        left = "nothing of it is left" if record is None else f"release(s) {_releases(record)} stay in service"
+        left = "nothing of it is left" if record is None else f"what serves is as before: {_releases(record)}"
         return {"stack": stack, "cancelled": cancelled, "text": left if cancelled else "nothing was under way"}
 
     async def down(self, stack: str, progress: Progress) -> dict[str, Any]:
@@ -465,4 +465,5 @@ def _told(stack: str, instance: str, text: str) -> dict[str, Any]:
 
 
 def _releases(record: StackRecord) -> str:
-    return ", ".join(f"{name} {release.number}" for name, release in sorted(record.desired.releases.items()))
+    known = sorted(record.desired.releases.items())
+    return ", ".join(f"release {release.number} of {name}" for name, release in known)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from fairlead.errors import NotFound
 
@@ -29,6 +30,11 @@ REFERENCE = re.compile(r"(secrets)\.([A-Za-z_][A-Za-z0-9_]*)|(caches|databases|b
 
 SECRET = re.compile(r"\$\{secrets\.[A-Za-z_][A-Za-z0-9_]*\}")
 """A whole reference to a secret, as it stands in a text."""
+
+_USER_AND_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@]*@")
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_STAYS = "!$&'()*+,;=:%"
+"""Beside letters, digits and `-._~`: what RFC 3986 lets stand in a user and a password."""
 
 _MENTIONED = re.compile(r"\$\{(?:env|secrets)\.([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -79,6 +85,20 @@ def interpolate_launch(
         return values[inside]
 
     return VARIABLE.sub(one, text)
+
+
+def interpolate_url(url: str, values: Mapping[str, str]) -> str:
+    """`url` with every reference replaced. In its user and password, where a `/` or `@` of a password would end them, a
+    value is percent-encoded, but for what is so already; elsewhere, and where it is the whole URL, it stands as it is.
+    values: as for `interpolate_launch`. NotFound, too."""
+    match = _USER_AND_PASSWORD.match(url)
+    end = match.end() if match else 0
+    encoded = {name: quote(_LONE_PERCENT.sub("%25", value), safe=_STAYS) for name, value in values.items()}
+
+    def put_in(text: str, which: Mapping[str, str]) -> str:
+        return interpolate_launch(text, port=None, socket=None, id="", zone="", values=which)
+
+    return put_in(url[:end], encoded) + put_in(url[end:], values)
 
 
 def _without_value(inside: str) -> NotFound:

@@ -18,6 +18,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
 _MARKS = "\ufeff"
 _INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
 _AROUND = re.compile(f"[\\s{_MARKS}{_INVISIBLE}]*")
+_UNSEEN = re.compile(f"[\u00a0{_MARKS}{_INVISIBLE}]")
 _REFUSED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 
@@ -60,6 +61,13 @@ def _end_of_run(text: str) -> int:
     match = _AROUND.match(text)
     assert match is not None
     return match.end()
+
+
+def unseen_in(value: str) -> str:
+    """What pasting may have brought into the middle of a trimmed value, where it stays, as a clause about it; "" when
+    there is nothing of the kind."""
+    found = _UNSEEN.search(value)
+    return f"character {found.start() + 1} of it, U+{ord(found[0]):04X}, is not to be seen, and stays" if found else ""
 
 
 def flaw_of(value: str) -> str:

@@ -109,14 +109,14 @@ def _waits_for(
     lacking = resources.lacking(scene.service, wanted, observed)
     if wanted.under_way is None:
         # With nothing to go back to, what can do without it shall run.
-        lacking = tuple(id for id in lacking if not resources.hopeless(id, observed, now))
+        lacking = tuple(id for id in lacking if not resources.hopeless(id, wanted, observed, now))
     return (*lacking, *services)
 
 
 def _without_hope(wanted: StackRecord, service: Service, observed: Observed, now: float) -> GiveUp | None:
     """The end of a deployment that would wait for a resource in vain."""
     for id in resources.lacking(service, wanted, observed):
-        if why := resources.hopeless(id, observed, now):
+        if why := resources.hopeless(id, wanted, observed, now):
             return GiveUp(service=service.name, instance="", resource=id, reason=f"{service.name} needs {id}: {why}")
     return None
 

@@ -165,7 +165,8 @@ class ReleaseBuilder:
     async def _look(self, order: _Order, progress: Progress) -> Survey:
         # The stack's own file is no part of the program: a new size in it must not make a new release. Nor are the
         # balancer's certificates: their keys are not for the instances, and a renewal is no release.
-        never = (self._layout.home, self._layout.run, order.stack.path, *order.stack.certificate_files)
+        dotenv = os.path.join(os.path.dirname(order.stack.path), ".env")
+        never = (self._layout.home, self._layout.run, order.stack.path, dotenv, *order.stack.certificate_files)
         return await look(order.service.source, never, self._env, self._path, progress)
 
     async def _build(self, order: _Order, known: Sequence[Release]) -> Release:

@@ -1,4 +1,4 @@
-"""The file of a backup: `FILE.partial` until it is complete.
+"""The file of a backup: `FILE.fairlead-partial` until it is complete.
 
 In: the file's path, and who writes a backup to a path where nothing is. Out: the file (0600, the daemon's user's), or
 an error and nothing. The law: a file that is there is never replaced, whatever comes there meanwhile.
@@ -29,7 +29,7 @@ class BackupFiles:
         _check(file, what)
         if file in self._under_way:
             raise ResourceError(f"{file} is being written", "another backup goes there", "name another file")
-        partial = f"{file}.partial"
+        partial = f"{file}.fairlead-partial"
         self._under_way.add(file)
         try:
             # What a daemon that was killed has left.

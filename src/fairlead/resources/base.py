@@ -66,6 +66,8 @@ class Sighting:
     """As of the last look, at most two seconds ago."""
     clause: str = ""
     """Why it does not answer: `it does not accept connections yet`; "" when it does."""
+    hindered: bool = False
+    """What `clause` tells is not mended by another start."""
     program: Program | None = None
     """What was launched; None while unknown."""
 
@@ -128,8 +130,8 @@ class Resources(Protocol):
         ...
 
     async def backup(self, order: ResourceOrder, file: str, progress: Callable[[str], None]) -> None:
-        """Its data into `file`, which must not exist: complete, or not there at all; mode 0600. It must be answering.
-        ResourceError."""
+        """Its data into `file`, which must not exist: complete, or not there at all; mode 0600. It must be answering or
+        only `hindered`. ResourceError."""
         ...
 
     async def restore(self, order: ResourceOrder, file: str, progress: Callable[[str], None]) -> None:
@@ -138,11 +140,12 @@ class Resources(Protocol):
         ...
 
     async def shell(self, order: ResourceOrder) -> Shell:
-        """How to look into it. ResourceError when there is no client."""
+        """How to look into it, under the same condition as a backup. ResourceError when there is no client."""
         ...
 
     async def tend(self) -> None:
-        """Housekeeping, called every few seconds: cap the logs. Raises nothing."""
+        """Housekeeping, called every few seconds: cap the logs, remove programs that nothing runs from any more. Raises
+        nothing."""
         ...
 
     def on_change(self, callback: Callable[[], None]) -> None:

@@ -79,6 +79,8 @@ class _Launch:
     launched_at: float | None = None
     alive: bool = False
     silent: bool = False
+    hindered: str = ""
+    """What it says that another start would not mend."""
     told: int = 0
     """How often it was sent its stop signal."""
     outcome: Outcome | None = None
@@ -135,10 +137,14 @@ class FakeResources:
         """It lives, and does not answer any more."""
         self._last[stack, id].silent = True
 
+    def hinder(self, stack: str, id: str, why: str) -> None:
+        """It lives, and says that it cannot do all, for a reason that another start would not mend."""
+        self._last[stack, id].hindered = why
+
     def speak(self, stack: str, id: str) -> None:
         """It answers, whatever its script says."""
         launch = self._last[stack, id]
-        launch.silent, launch.launched_at = False, self._now()
+        launch.silent, launch.hindered, launch.launched_at = False, "", self._now()
         launch.script = ServerScript(stops_in=launch.script.stops_in, stop_outcome=launch.script.stop_outcome)
         self._changed()
 
@@ -242,7 +248,7 @@ class FakeResources:
         key = (order.stack, order.resource.id)
         self._note("backup", *key)
         lie = await self._go_wrong("backup")
-        self._must_answer(key)
+        self._must_answer(key, to_read=True)
         if file in self.backups:
             raise ResourceError(f"{file} cannot be written", "it is there already", "name another file")
         self.backups[file] = (order.resource.engine, self.contents[key])
@@ -313,6 +319,7 @@ class FakeResources:
             error=launch.error,
             answers=launch.alive and not clause,
             clause=clause,
+            hindered=bool(clause) and clause == launch.hindered,
             program=program if launch.launched_at is not None else None,
         )
 
@@ -326,12 +333,12 @@ class FakeResources:
         if age < script.answers_after:
             return "it does not accept connections yet"
         silent = launch.silent or (script.silent_after is not None and age >= script.silent_after)
-        return "it does not answer" if silent else ""
+        return "it does not answer" if silent else launch.hindered
 
-    def _must_answer(self, key: Key) -> None:
+    def _must_answer(self, key: Key, *, to_read: bool = False) -> None:
         launch = self._last.get(key)
         why = "it does not run" if launch is None else self._clause(launch)
-        if why:
+        if why and not (to_read and launch is not None and why == launch.hindered):
             raise ResourceError(f"{key[1]} cannot be worked with", why)
 
     def _end(self, launch: _Launch, outcome: Outcome) -> None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -26,6 +28,7 @@ from fairlead.aiokit.folders import check_ours, make_folder, names_in
 from fairlead.aiokit.trees import remove_tree
 from fairlead.core.layout import Layout
 from fairlead.core.resources.model import Bucket, Cache, Database, Resource
+from fairlead.errors import ResourceError
 from fairlead.resources.base import Program
 from fairlead.resources.files import make_folder as make_private
 from fairlead.resources.recipe import User
@@ -35,6 +38,11 @@ KEPT = 2
 
 DELETED = ".deleted-"
 """How the name of a folder begins that is being deleted: no id does."""
+
+MOUNTS = "/proc/self/mountinfo"
+"""Where the kernel tells what is mounted: of each line the fifth word is where, proc_pid_mountinfo(5)."""
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 _KINDS: Mapping[str, type[Resource]] = {"cache": Cache, "database": Database, "bucket": Bucket}
 
@@ -104,8 +112,15 @@ class ResourceFolders:
 
     def make(self, stack: str, id: str) -> None:
         """All that a launch needs but its own folder, whole even after a crash in the middle; the run folder empty.
-        OSError, EngineError."""
+        OSError, EngineError, ResourceError."""
         layout, own = self._layout, self.own(stack, id)
+        if os.path.islink(f"{own}/data"):
+            to, there = os.readlink(f"{own}/data"), shlex.quote(f"{own}/data")
+            raise ResourceError(
+                f"{own}/data is a link, to {to}",
+                "data do not lie behind one, because whoever may write there could lead root elsewhere",
+                f"make it a folder and mount that one there: mount --bind {shlex.quote(to)} {there}",
+            )
         for path in (layout.run, f"{layout.run}/r"):
             make_folder(path, self._passage)
             check_ours(path)
@@ -162,11 +177,17 @@ class ResourceFolders:
         remove_tree(self.run(stack, id))
 
     def delete(self, stack: str, id: str) -> None:
-        """Everything of the resource goes. OSError; then what is left is under another name, and goes with `sweep`."""
+        """Everything of the resource goes. OSError; then what is left is under another name, and goes with `sweep`.
+        ResourceError: somebody keeps them elsewhere, behind a link or a mount."""
+        own = self.own(stack, id)
+        if why := _elsewhere(own):
+            # A link alone would go, and a mount cannot: nobody would know of the data any more.
+            then = "delete what is there yourself, and take the link or the mount away; then run this again"
+            raise ResourceError(f"the data of {id} were not deleted", why, then)
         remove_tree(self.run(stack, id))
         doomed = f"{self._layout.resources(stack)}/{DELETED}{id}-{os.urandom(8).hex()}"
         try:
-            os.rename(self.own(stack, id), doomed)
+            os.rename(own, doomed)
         except FileNotFoundError:
             return
         remove_tree(doomed)
@@ -191,3 +212,17 @@ class ResourceFolders:
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(entry.path)
         return total
+
+
+def _elsewhere(own: str) -> str:
+    """Whether what is in that folder lies somewhere else: how, in a clause, or ""."""
+    if os.path.islink(own):
+        return f"{own} is a link, to {os.readlink(own)}, and none is followed"
+    real = os.fsencode(os.path.realpath(own))
+    try:
+        with open(MOUNTS, "rb") as file:
+            points = [_OCTAL.sub(lambda code: bytes([int(code[1], 8)]), line.split(b" ")[4]) for line in file]
+    except (OSError, IndexError):
+        return ""
+    found = next((os.fsdecode(point) for point in points if point == real or point.startswith(real + b"/")), "")
+    return f"{found} is another file system, mounted there" if found else ""

@@ -27,13 +27,14 @@ from fairlead.aiokit.tasks import Tasks
 from fairlead.core.layout import Layout
 from fairlead.core.resources.model import Resource
 from fairlead.errors import EngineError, FairleadError, ResourceError
+from fairlead.resources import wheels
 from fairlead.resources.backups import BackupFiles
 from fairlead.resources.base import Program, ResourceOrder, Shell, Sighting
 from fairlead.resources.folders import About, ResourceFolders
 from fairlead.resources.launch import Key, Launch
 from fairlead.resources.logs import ResourceLogs, write_down
 from fairlead.resources.ports import port_book, refuse_taken
-from fairlead.resources.recipe import Place, Recipe, Search, Start, User
+from fairlead.resources.recipe import Hindered, Place, Recipe, Search, Start, User
 from fairlead.resources.trouble import as_resource_error
 from fairlead.resources.watch import Watch, asked
 
@@ -78,6 +79,8 @@ class ResourceHost:
         self._locks: dict[Key, asyncio.Lock] = {}
         self._tasks = Tasks("the host of resources", lambda name, error: log.error("%s ended", name, exc_info=error))
         self._logs, self._tending = ResourceLogs(), False
+        self._launched = False
+        """Whether something was launched since old programs were looked for."""
         self._backups = BackupFiles()
         self._adopting, self._adopted = asyncio.Lock(), False
         self._callbacks: list[Callable[[], None]] = []
@@ -160,7 +163,7 @@ class ResourceHost:
             return last_lines(self._folders.log(stack, id), lines)
 
     async def backup(self, order: ResourceOrder, file: str, progress: Callable[[str], None]) -> None:
-        recipe, program, place = await self._ready(order)
+        recipe, program, place = await self._ready(order, to_read=True)
         what = f"the {order.resource.kind} {order.resource.id}"
 
         async def write(path: str) -> None:
@@ -185,7 +188,7 @@ class ResourceHost:
             await wait_until(question, RETURN_PATIENCE, what, seen=lambda: clauses[0], error=ResourceError)
 
     async def shell(self, order: ResourceOrder) -> Shell:
-        recipe, program, place = await self._ready(order)
+        recipe, program, place = await self._ready(order, to_read=True)
         with as_resource_error():
             return await recipe.shell(program, order.resource, place)
 
@@ -196,9 +199,10 @@ class ResourceHost:
         try:
             await self._adopt()
             await asyncio.to_thread(self._logs.tend, [self._folders.log(*key) for key in self._launches])
+            await self._retire_programs()
         except Exception as error:
             # Nothing of this is needed for anything to run.
-            log.error("the logs of resources are not looked after", exc_info=error)
+            log.error("the logs and programs of resources are not looked after", exc_info=error)
         finally:
             self._tending = False
 
@@ -271,6 +275,7 @@ class ResourceHost:
             raise
         if settled is not leader:
             self._hold(launch, settled)
+        self._launched = True
 
     def _environment(self, start: Start, place: Place) -> dict[str, str]:
         ours = {"PATH": self._search.path, "HOME": place.run, "FAIRLEAD_HOME": self._layout.home}
@@ -293,7 +298,11 @@ class ResourceHost:
 
     async def _ask(self, launch: Launch, resource: Resource) -> str:
         if launch.password is None:
-            launch.password = self._passwords(*launch.key)
+            try:
+                launch.password = self._passwords(*launch.key)
+            except FairleadError as error:
+                # The vault's key is lost, or not safe to use: a start would lack it, too.
+                return Hindered(error.sentence)
         place = self._place(launch.stack, resource, launch.port, launch.password or "")
         return await self._recipe(resource).ask(resource, place)
 
@@ -381,17 +390,27 @@ class ResourceHost:
                 f"the data of {key[1]} cannot be deleted", "its server runs", f"stop it: fairlead data stop {key[1]}"
             )
 
+    async def _retire_programs(self) -> None:
+        """After a launch: an older copy of its program may have no server any more. OSError."""
+        running = [launch.program for launch in self._launches.values()]
+        # Of one that is being prepared, or that an earlier daemon started, nobody may know the program yet.
+        if self._launched and None not in running:
+            self._launched = False
+            paths = [program.path for program in running if program is not None]
+            await asyncio.to_thread(wheels.retire, self._layout.programs, paths)
+
     # What is in memory, and the logs.
 
-    async def _ready(self, order: ResourceOrder) -> tuple[Recipe, Program, Place]:
-        """What works with the data of one that answers. ResourceError when it does not."""
+    async def _ready(self, order: ResourceOrder, *, to_read: bool = False) -> tuple[Recipe, Program, Place]:
+        """What works with the data of one that answers; to_read: also while its disk is full, for example, which is
+        when a backup elsewhere is wanted most. ResourceError when it does not."""
         await self._adopt()
         launch = self._launches.get((order.stack, order.resource.id))
         recipe = self._recipe(order.resource)
         place = self._place(order.stack, order.resource, order.port, order.password)
         alive = launch is not None and launch.alive
         clause = await asked(partial(recipe.ask, order.resource, place)) if alive else "it does not run"
-        if clause:
+        if clause and not (to_read and isinstance(clause, Hindered)):
             raise ResourceError(f"{order.resource.id} does not answer", clause, "look at it: fairlead data list")
         known = launch.program if launch is not None else None
         if known is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fairlead.aiokit.leader import Leader
 from fairlead.core.resources.model import Resource
 from fairlead.resources.base import Program, Sighting
+from fairlead.resources.recipe import Hindered
 from fairlead.resources.watch import Watch
 
 Key = tuple[str, str]
@@ -56,6 +57,7 @@ class Launch:
 
     def sighting(self) -> Sighting:
         watch = self.watch if self.alive else None
+        clause = watch.clause if watch is not None else self._why_silent()
         return Sighting(
             stack=self.stack,
             id=self.id,
@@ -64,7 +66,8 @@ class Launch:
             process=self.leader.look() if self.leader is not None else None,
             error=self.error,
             answers=watch is not None and watch.answers,
-            clause=watch.clause if watch is not None else self._why_silent(),
+            clause=str(clause),
+            hindered=isinstance(clause, Hindered),
             program=self.program,
         )
 

@@ -71,6 +71,7 @@ class Mysql:
         if wrote:
             _refuse_other(database, program, wrote)
             await mysql_making.note_program(program, place)
+            await mysql_making.vet_password(program, database, place)
             return
         await asyncio.to_thread(_refuse_other_files, place.data, database)
         await remove_unfinished(place.data)
@@ -79,6 +80,8 @@ class Mysql:
     def start(self, program: Program, resource: Resource, place: Place) -> Start:
         words = [*_SHARED, *_OWN[program.name]]
         words += [f"--socket={place.run}/{SOCKET}", f"--pid-file={place.run}/pid", f"--port={place.port}"]
+        accounts = f"{place.run}/{mysql_making.ACCOUNTS}"
+        words += [f"--init-file={accounts}"] if os.path.exists(accounts) else []
         return Start(
             argv=(*mysql_making.words(program, place.data, place), *words),
             environment=mysql_making.environment(program),
@@ -154,6 +157,7 @@ async def _asked(database: Database, place: Place) -> str:
         if not rows:
             return f"it has no database {database.name}"
         plugin = connection.default_plugin
+    await mysql_making.password_proved(place)
     if plugin == SHA2:
         # The server remembers whom it has seen the password of, which it does by a Unix socket only; from then on
         # clients prove theirs by TCP without encryption, and need no library for that.

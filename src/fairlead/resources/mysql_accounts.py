@@ -35,6 +35,20 @@ def statements(program: str, database: Database, password: str) -> tuple[str, ..
     )
 
 
+def other_passwords(program: str, database: Database, password: str) -> tuple[str, ...]:
+    """What gives the accounts of existing data the passwords that belong to this one."""
+    of_user, of_admin = _proof(program, password), _proof(program, admin_password(password))
+    return (
+        f"ALTER USER IF EXISTS {quoted(database.user)}@'%' {of_user};",
+        f"ALTER USER IF EXISTS {quoted(ADMIN)}@'localhost' {of_admin};",
+    )
+
+
+def mark_of(password: str) -> str:
+    """What may be written down of it, to know another one: the passwords are random, so nobody guesses it from this."""
+    return hashlib.sha256(admin_password(password).encode()).hexdigest()
+
+
 def pattern(database: str) -> str:
     """The name of one database where names are patterns (GRANT): `_` and `%` stand for themselves."""
     escaped = database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")

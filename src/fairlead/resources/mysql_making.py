@@ -8,6 +8,7 @@ it as standard input from memory, so that it stands in no file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import BinaryIO
 
@@ -17,12 +18,18 @@ from fairlead.errors import ResourceError
 from fairlead.resources import dumps
 from fairlead.resources.base import Program
 from fairlead.resources.files import make_folder, write_private
-from fairlead.resources.mysql_accounts import statements
+from fairlead.resources.mysql_accounts import mark_of, other_passwords, statements
 from fairlead.resources.mysql_programs import WROTE, installation, written_by
 from fairlead.resources.recipe import Place
 
 MAKING_PATIENCE = 600.0
 """Seconds; MariaDB takes half of one on a disk that does nothing else, MySQL three."""
+
+ACCOUNTS = "accounts.sql"
+"""The file in the run folder that gives existing data other passwords; 0600, and not there otherwise."""
+
+MARK = "fairlead-password"
+"""The file among the data that tells which password their accounts have, without telling it."""
 
 TEMPORARY = "tmp"
 """The folder in the run folder for temporary tables."""
@@ -50,6 +57,7 @@ async def make(program: Program, fresh: str, database: Database, place: Place) -
                 env=environment(program), user=place.user, what=what, stdin=source.fileno(), timeout=MAKING_PATIENCE,
             )  # fmt: skip
         await asyncio.to_thread(write_private, f"{fresh}/{WROTE}", f"{program}\n", place.user)
+        await asyncio.to_thread(write_private, f"{fresh}/{MARK}", f"{mark_of(place.password)}\n", place.user)
         await asyncio.to_thread(_publish, fresh, place.data)
     except OSError as problem:
         raise ResourceError(f"{what} failed", problem.strerror or str(problem)) from problem
@@ -59,6 +67,31 @@ async def note_program(program: Program, place: Place) -> None:
     """Data that a newer version has opened are not for an older one any more: written down before it opens them."""
     if written_by(place.data) != str(program):
         await asyncio.to_thread(write_private, f"{place.data}/{WROTE}", f"{program}\n", place.user)
+
+
+async def vet_password(program: Program, database: Database, place: Place) -> None:
+    """Existing data whose accounts have another password (they were made before the vault's key was lost) get the
+    present one: by a file that the server runs when it starts, which goes with the first login. OSError."""
+    if _mark(place) != mark_of(place.password):
+        text = "".join(f"{statement}\n" for statement in other_passwords(program.name, database, place.password))
+        await asyncio.to_thread(write_private, f"{place.run}/{ACCOUNTS}", text, place.user)
+
+
+async def password_proved(place: Place) -> None:
+    """Somebody has logged in with it."""
+    if os.path.exists(f"{place.run}/{ACCOUNTS}"):  # noqa: ASYNC240 (a stat takes no time)
+        # On a full disk: the next question does it.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(write_private, f"{place.data}/{MARK}", f"{mark_of(place.password)}\n", place.user)
+            os.unlink(f"{place.run}/{ACCOUNTS}")
+
+
+def _mark(place: Place) -> str:
+    try:
+        with open(f"{place.data}/{MARK}", encoding="ascii", errors="replace") as file:
+            return file.read(100).strip()
+    except FileNotFoundError:
+        return ""
 
 
 async def make_temporary_folder(database: Database, place: Place) -> None:

@@ -109,20 +109,32 @@ async def restore(
     for leftover in (FRESH, REPLACED):
         await connection.ask(f"DROP DATABASE IF EXISTS {name(leftover)}")
     progress(f"{os.path.basename(tools.client)} fills a new database")
-    # What cannot move, of both: the old ones for the case that the tables cannot change places.
-    with _in_memory() as fresh_extras, _in_memory() as old_extras:
-        async with _loader(connection) as password:
-            await _load(connection, password, source, tools, database)
-            new = await _contents(connection, FRESH)
-            # While their owner is there: what belongs to nobody is told wrongly.
-            await _dump_extras(tools, FRESH, new, fresh_extras)
-        old = await _contents(connection, database.name)
-        await _dump_extras(tools, database.name, old, old_extras)
-        progress("the new tables take the place of the old ones; connections end")
-        await _swap(connection, other, tools, database, old, new, old_extras)
-        await _replace_extras(connection, tools, database, old, fresh_extras)
+    async with _gone_on_failure(connection):
+        # What cannot move, of both: the old ones for the case that the tables cannot change places.
+        with _in_memory() as fresh_extras, _in_memory() as old_extras:
+            async with _loader(connection) as password:
+                await _load(connection, password, source, tools, database)
+                new = await _contents(connection, FRESH)
+                # While their owner is there: what belongs to nobody is told wrongly.
+                await _dump_extras(tools, FRESH, new, fresh_extras)
+            old = await _contents(connection, database.name)
+            await _dump_extras(tools, database.name, old, old_extras)
+            progress("the new tables take the place of the old ones; connections end")
+            await _swap(connection, other, tools, database, old, new, old_extras)
+            await _replace_extras(connection, tools, database, old, fresh_extras)
     for leftover in (FRESH, REPLACED):
         await connection.ask(f"DROP DATABASE IF EXISTS {name(leftover)}")
+
+
+@contextlib.asynccontextmanager
+async def _gone_on_failure(connection: Connection) -> AsyncIterator[None]:
+    """What was loaded goes when it does not take its place: it may be what fills the disk."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(Refusal, OSError, EOFError):
+            await connection.ask(f"DROP DATABASE IF EXISTS {name(FRESH)}")
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

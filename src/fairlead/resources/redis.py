@@ -24,7 +24,7 @@ from fairlead.errors import ResourceError
 from fairlead.resources import redis_data, redis_programs
 from fairlead.resources.base import Program, Shell
 from fairlead.resources.files import acting_as, make_folder, write_private
-from fairlead.resources.recipe import Place, Search, Start
+from fairlead.resources.recipe import Hindered, Place, Search, Start
 from fairlead.resources.redis_admin import CONFIGURATION, KEY, SOCKET, key_in, release
 from fairlead.resources.redis_config import ADMIN, configuration
 from fairlead.resources.redis_shell import PASSWORD
@@ -39,6 +39,9 @@ CLIENTS = ("valkey-cli", "redis-cli")
 
 WROTE = "program"
 """The file among the data that names the program which wrote them."""
+
+FULL = "MISCONF"
+"""What it answers while it cannot write down what it is to keep; it goes on answering reads."""
 
 _CLAUSES = {
     "LOADING": "it is loading its data",
@@ -82,7 +85,7 @@ class Redis:
         self, program: Program, resource: Resource, place: Place, file: str, progress: Callable[[str], None]
     ) -> None:
         assert isinstance(resource, Cache)
-        with as_resource_error():
+        with as_resource_error(f"the backup of the cache {resource.id} failed"):
             await redis_data.backup(resource, place, file)
 
     async def restore(
@@ -93,7 +96,7 @@ class Redis:
             raise ResourceError(f"the data of the cache {resource.id} are being replaced already")
         self._restoring.add(place.run)
         try:
-            with as_resource_error():
+            with as_resource_error(f"the restore of the cache {resource.id} failed"):
                 await redis_data.restore(program, resource, place, file, progress)
         finally:
             self._restoring.discard(place.run)
@@ -114,7 +117,9 @@ class Redis:
             answers = await connection.ask_all(("AUTH", ADMIN, key), ("PING",), ("ROLE",))
             for answer in answers:
                 if isinstance(answer, Refusal):
-                    # MISCONF tells what it could not write.
+                    if answer.kind == FULL:
+                        # It writes again by itself once it can; its end would lose what it could not keep yet.
+                        return Hindered(f"it refuses writes: {answer.text.partition(' ')[2]}")
                     return _CLAUSES.get(answer.kind, f"it answers {answer.text!r}")
             role = answers[-1]
             if isinstance(role, list) and role[:1] == [b"slave"] and place.run not in self._restoring:

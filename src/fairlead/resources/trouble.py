@@ -25,8 +25,9 @@ def silence(problem: Exception, protocol: str, patience: float) -> str:
 
 
 @contextmanager
-def as_resource_error() -> Iterator[None]:
-    """Raises ResourceError for what comes from below as another error of ours, or as OSError."""
+def as_resource_error(what: str = "") -> Iterator[None]:
+    """Raises ResourceError for what comes from below as another error of ours, or as OSError. what: what has failed
+    with the latter, as in `the backup of the cache sessions failed`; "": only the file is named."""
     try:
         yield
     except ResourceError:
@@ -34,4 +35,7 @@ def as_resource_error() -> Iterator[None]:
     except FairleadError as error:
         raise ResourceError(error.what, error.why, error.next_step, place=error.place, detail=error.detail) from error
     except OSError as error:
-        raise ResourceError(f"{error.filename or 'a file'} cannot be used", error.strerror or str(error)) from error
+        why = error.strerror or str(error)
+        if what:
+            raise ResourceError(what, f"{error.filename}: {why}" if error.filename else why) from error
+        raise ResourceError(f"{error.filename or 'a file'} cannot be used", why) from error

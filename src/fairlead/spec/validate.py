@@ -182,6 +182,13 @@ _HOW_TO_ADD = {
 }
 
 
+_SERVES = {
+    "mariadb": ("mysql", "MariaDB serves it, where there is one"),
+    "valkey": ("redis", "Valkey serves it, where there is one"),
+}
+"""Servers by name, and the `engine` that they speak."""
+
+
 def _in_words(kind: str, context: dict[str, Any], message: str, node: Node) -> tuple[str, str]:
     """Reason and suggestion for pydantic's own kinds of error, and for those of `schema.kinds`."""
     if kind == "fairlead":
@@ -190,7 +197,11 @@ def _in_words(kind: str, context: dict[str, Any], message: str, node: Node) -> t
     if kind == "literal_error":
         # Words in quotes, numbers without: "'local' or 'vpc'", "301 or 302".
         words = [word or number for word, number in re.findall(r"'([^']*)'|([0-9]+)", context["expected"])]
-        close = nearest(node.text, words) if isinstance(node, Scalar) and not node.template else ""
+        text = node.text if isinstance(node, Scalar) and not node.template else ""
+        spoken, serves = _SERVES.get(text.lower(), ("", ""))
+        if spoken in words:
+            return f"must be {listed(words)}, not {{value}}", f"write {spoken}: {serves}"
+        close = nearest(text, words) if text else ""
         return f"must be {listed(words)}, not {{value}}", f"did you mean {close}?" if close else ""
     if kind == "bool_type":
         meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}

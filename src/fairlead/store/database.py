@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fairlead.core.alarms import AlarmRecord, Delivery
@@ -273,6 +273,12 @@ class Store:
         with self._writing(f"{id} of {stack} could not be removed from the record") as db:
             resources.remove(db, stack, id)
             runs.forget_preparations(db, stack)
+
+    def forget_preparations(self, stack: str, services: Iterable[str]) -> None:
+        """Data that they use are others now: what before_traffic of these services made is not there."""
+        with self._writing(f"what {stack} is to prepare again could not be recorded") as db:
+            for service in services:
+                runs.forget_preparations(db, stack, service)
 
     # Alarms
 

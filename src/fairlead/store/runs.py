@@ -59,9 +59,13 @@ def last(
     return records.read(RunRecord, row[0]) if row else None
 
 
-def forget_preparations(db: sqlite3.Connection, stack: str) -> None:
-    """Data of the stack are gone, and with them what the runs of before_traffic made: they are needed again."""
-    db.execute("DELETE FROM runs WHERE stack = ? AND kind = 'before_traffic' AND ended", (stack,))
+def forget_preparations(db: sqlite3.Connection, stack: str, service: str | None = None) -> None:
+    """Data of the stack are gone, or others, and with them what the runs of before_traffic made: they are needed again.
+    service: whose; None: of all."""
+    db.execute(
+        "DELETE FROM runs WHERE stack = ?1 AND kind = 'before_traffic' AND ended AND (?2 IS NULL OR name = ?2)",
+        (stack, service),
+    )
 
 
 def schedules(db: sqlite3.Connection, stack: str) -> dict[str, tuple[str, str]]:

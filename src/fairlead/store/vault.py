@@ -33,7 +33,8 @@ Opened = Callable[[str], AbstractContextManager[sqlite3.Connection]]
 """The store's way to its database: given the clause of what cannot be done, should it fail."""
 
 EARLIER = 10
-"""Values of a secret that are kept beside the present one, should nobody say that they are needed no more."""
+"""Values of a secret that are kept beside the present one and those that something is started with, should nobody say
+that they are needed no more."""
 
 _FACT = "vault_key"
 """The fact that tells which key the rows were encrypted with, by its hash."""
@@ -57,8 +58,9 @@ class Vault:
         """key: the path of its key file, made when the first value is put in."""
         self._key, self._reading, self._writing = key, reading, writing
 
-    def put(self, stack: str, name: str, value: str, origin: Origin) -> int:
-        """Keep `value` as the present one; its number. The same value again keeps its number."""
+    def put(self, stack: str, name: str, value: str, origin: Origin, needed: Collection[int] = ()) -> int:
+        """Keep `value` as the present one; its number. The same value again keeps its number. needed: numbers of
+        earlier ones that something is still started with, however long ago they were the present one."""
         with self._writing(f"the secret {name} of {stack} could not be kept") as db:
             key = self._key_to_seal(db)
             number, before, sealed = _present(db, stack, name) or (0, None, None)
@@ -75,10 +77,12 @@ class Vault:
                 "INSERT INTO secrets (stack, name, number, origin, changed_at, sealed) VALUES (?, ?, ?, ?, ?, ?)",
                 (stack, name, number, origin, _now(), _sealed(key, stack, name, number, value)),
             )
-            db.execute(
-                "DELETE FROM secrets WHERE stack = ? AND name = ? AND (number < ? OR sealed IS NULL)",
+            rows = db.execute(
+                "SELECT number FROM secrets WHERE stack = ? AND name = ? AND (number < ? OR sealed IS NULL)",
                 (stack, name, number - EARLIER),
-            )
+            ).fetchall()
+            old = [(stack, name, one) for (one,) in rows if one not in needed]
+            db.executemany("DELETE FROM secrets WHERE stack = ? AND name = ? AND number = ?", old)
         return number
 
     def value(self, stack: str, name: str, number: int | None = None) -> str | None:
@@ -139,18 +143,41 @@ class Vault:
             with self._writing(f"earlier secrets of {stack} could not be forgotten") as db:
                 db.executemany("DELETE FROM secrets WHERE stack = ? AND name = ? AND number = ?", old)
 
+    def lost(self) -> str:
+        """Why nothing that is kept can be opened any more, as a clause about the key; "" when it can, or when nothing
+        is kept. StoreError: the key is there, and not safe to use."""
+        with self._reading("the secrets cannot be looked at") as db:
+            if not _keeps_any(db):
+                return ""
+            return _why_lost(vault_key.read(self._key), db)
+
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        """(stack, name) of all that has a value, generated ones too."""
+        with self._reading("the secrets cannot be looked at") as db:
+            rows = db.execute("SELECT DISTINCT stack, name FROM secrets WHERE sealed IS NOT NULL ORDER BY stack, name")
+            return tuple((str(stack), str(name)) for stack, name in rows)
+
+    def give_up(self) -> None:
+        """Forget all values; the next one is encrypted with a new key. The file of the old one, if there is one, stays
+        under another name."""
+        kept = self.kept()
+        # First, for without rows another key would be taken for theirs.
+        vault_key.set_aside(self._key)
+        with self._writing("the secrets could not be forgotten") as db:
+            for stack, name in kept:
+                forget(db, stack, name)
+
     def _key_of_rows(self, db: sqlite3.Connection) -> Fernet:
         """The key that the rows were encrypted with; there are some."""
         stored = vault_key.read(self._key)
-        if stored is None:
-            raise _lost("it is not there", self._key)
-        if _fingerprint(stored) != _noted(db):
-            raise _lost("it is another one than they were encrypted with", self._key)
+        if why := _why_lost(stored, db):
+            raise _lost(why, self._key)
+        assert stored is not None
         return _fernet(stored)
 
     def _key_to_seal(self, db: sqlite3.Connection) -> Fernet:
         """The key for another row; made, if there are no rows that have one."""
-        if db.execute("SELECT EXISTS (SELECT 1 FROM secrets WHERE sealed IS NOT NULL)").fetchone()[0]:
+        if _keeps_any(db):
             return self._key_of_rows(db)
         stored = vault_key.read(self._key)
         if stored is None:
@@ -183,6 +210,17 @@ def _present(db: sqlite3.Connection, stack: str, name: str) -> tuple[int, str, s
         (stack, name),
     ).fetchone()
     return (int(row[0]), str(row[1]), row[2]) if row else None
+
+
+def _keeps_any(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM secrets WHERE sealed IS NOT NULL)").fetchone()[0])
+
+
+def _why_lost(stored: bytes | None, db: sqlite3.Connection) -> str:
+    """stored: what the key's file holds; None: it is not there."""
+    if stored is None:
+        return "it is not there"
+    return "" if _fingerprint(stored) == _noted(db) else "it is another one than they were encrypted with"
 
 
 def _fernet(stored: bytes) -> Fernet:
@@ -235,7 +273,7 @@ def _lost(why: str, path: str) -> StoreError:
     return StoreError(
         "the secrets of this home cannot be opened",
         f"{path}, the key to them: {why}",
-        "Put that file back from a backup of the home. If there is none, the values are lost: `fairlead secret remove` "
-        "and `fairlead secret set` each; caches, databases and buckets get other passwords with other data "
-        "(`fairlead data delete`).",
+        "Put that file back from a backup of the home. If there is none, the values are lost: `fairlead down STACK` "
+        "(its data stay), `fairlead secret reset`, `fairlead secret set NAME` for each, `fairlead up`; caches, "
+        "databases and buckets get new passwords.",
     )

@@ -8,6 +8,7 @@ writer is the daemon, which holds the home's lock.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 
@@ -55,6 +56,18 @@ def make(path: str, key: bytes) -> None:
             f"{path}: {error.strerror}",
             f"Make sure that {os.path.dirname(path)} can be written and its disk has room, then repeat the command.",
         ) from error
+
+
+def set_aside(path: str) -> None:
+    """Give what lies at `path`, if anything does, a name of its own: `secret.key.old-1`. StoreError."""
+    try:
+        free = (name for number in itertools.count(1) if not os.path.lexists(name := f"{path}.old-{number}"))
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, next(free))
+            _sync_folder(os.path.dirname(path) or ".")
+    except OSError as error:
+        why = f"{path}: {error.strerror}"
+        raise StoreError("the key of the secrets cannot be renamed", why, "Move it away by hand.") from error
 
 
 def _write(path: str, key: bytes) -> None:

@@ -74,6 +74,12 @@ def silent(resource: Resource = STORE, *, since: float, **fields: Any) -> Resour
     return ResourceSeen(record=record, process=Process(alive=True, pid=7), clause=clause, silent_at=since)
 
 
+def hindered(resource: Resource = STORE, **fields: Any) -> ResourceSeen:
+    """It answers that it cannot do all, and another start would not mend that."""
+    record = a_resource_record(resource, **fields)
+    return ResourceSeen(record=record, process=Process(alive=True, pid=7), clause="its disk is full", hindered=True)
+
+
 def ended(resource: Resource = STORE, outcome: Outcome | None = None, **fields: Any) -> ResourceSeen:
     """Its process is gone, and that is not recorded yet."""
     process = Process(alive=False, outcome=outcome or Outcome(signal=9))

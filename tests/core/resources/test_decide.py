@@ -38,6 +38,7 @@ from .builders import (
     available,
     beginning,
     ended,
+    hindered,
     reason,
     seeing,
     silent,
@@ -59,6 +60,7 @@ PREPARING = replace(LOST, preparing=True)
         (WANTED, [], ["StartResource store"]),
         (WANTED, [available()], []),
         (WANTED, [beginning()], []),
+        (WANTED, [hindered()], []),
         (WANTED, [replace(beginning(), answers=True)], ["MarkAvailable store"]),
         (WANTED, [PREPARING], []),
         (WANTED, [LOST], ["StartResource store"]),
@@ -286,6 +288,12 @@ def test_a_deployment_that_goes_back_takes_the_old_settings_back() -> None:
         (seeing(beginning(launched_at=NOW - START_PATIENCE)), "it has been starting for 2 min: it recovers"),
         (seeing(beginning(launched_at=NOW - 999, boot="boot-0")), ""),
         (seeing(silent(since=NOW - 999)), ""),
+        (seeing(hindered()), "its disk is full"),
+        (seeing(hindered(available_at=None)), "its disk is full"),
+        # On its way out, and about to be started with other settings.
+        (seeing(hindered(stopping_at=NOW)), ""),
+        (seeing(hindered(settings="other")), ""),
+        (seeing(beginning(launched_at=NOW - START_PATIENCE, settings="other")), ""),
         (seeing(at_rest(failures=MOST_FAILURES - 1, why="exited with status 1")), ""),
         (
             seeing(at_rest(failures=MOST_FAILURES, why="exited with status 1")),
@@ -299,7 +307,11 @@ def test_a_deployment_that_goes_back_takes_the_old_settings_back() -> None:
     ],
 )
 def test_whether_waiting_for_it_leads_anywhere(observed: Observed, why: str) -> None:
-    assert hopeless("store", observed, NOW) == why
+    assert hopeless("store", WANTED, observed, NOW) == why
+
+
+def test_of_one_that_is_no_longer_in_the_file_hope_is_judged_too() -> None:
+    assert hopeless("store", LEFT, seeing(hindered(settings="other")), NOW) == "its disk is full"
 
 
 def test_it_is_over_when_nothing_of_any_runs() -> None:

@@ -46,7 +46,7 @@ def hold_laws(world: DataWorld, action: plans.Action | None) -> None:
         case plans.Launch(service=name, release=release) if is_first(world, name, release):
             answering = {seen.record.id for seen in world.judged.resources if seen.answers}
             for id in set(needs(world.wanted.desired.stack.service(name))) - answering:
-                in_vain = world.wanted.under_way is None and hopeless(id, world.judged, world.now)
+                in_vain = world.wanted.under_way is None and hopeless(id, world.wanted, world.judged, world.now)
                 assert in_vain, f"{name} is started before {id} answers"
         case plans.StopResource(resource=id) if world.wanted.wanted == "down" and not world.kept[id].stopped_at:
             assert not world.programs, f"{id} is stopped before those who may use it are gone"

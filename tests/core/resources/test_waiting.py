@@ -27,6 +27,7 @@ from .builders import (
     at_rest,
     available,
     beginning,
+    hindered,
     silent,
 )
 
@@ -141,6 +142,7 @@ HOPELESS = [
     (at_rest(failures=3, why="exited with status 1"), "web needs store: it failed to start 3 times: exited with status 1"),
     (at_rest(stopped_at="x"), "web needs store: it was stopped by hand; start it: fairlead data start store"),
     (beginning(launched_at=NOW - 121), "web needs store: it has been starting for 2 min 1 s: it recovers"),
+    (hindered(), "web needs store: its disk is full"),
 ]  # fmt: skip
 
 

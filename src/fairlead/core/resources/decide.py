@@ -71,7 +71,7 @@ def lacking(service: Service, wanted: StackRecord, observed: Observed) -> tuple[
     return tuple(id for id in needs(service) if id in here and id not in answering)
 
 
-def hopeless(id: str, observed: Observed, now: float) -> str:
+def hopeless(id: str, wanted: StackRecord, observed: Observed, now: float) -> str:
     """Why waiting for a resource to answer leads nowhere, or ""."""
     seen = next((one for one in observed.resources if one.record.id == id), None)
     if seen is None:
@@ -82,9 +82,15 @@ def hopeless(id: str, observed: Observed, now: float) -> str:
     # Those of another boot say nothing of this one.
     if record.failures >= MOST_FAILURES and record.boot == observed.boot:
         return f"it failed to start {several(record.failures, 'time')}: {record.why}"
-    begun = record.launched_at if record.boot == observed.boot and record.stopping_at is None else None
-    if begun is not None and record.available_at is None and now - begun >= START_PATIENCE:
-        return f"it has been starting for {span(now - begun)}: {seen.clause}"
+    asked = next((one for one in wanted.desired.stack.resources if one.id == id), None)
+    changes = asked is not None and record.settings != settings_of(asked)
+    if record.launched_at is None or record.boot != observed.boot or record.stopping_at is not None or changes:
+        return ""  # what runs, if anything, is on its way out: the next start will tell
+    if seen.hindered:
+        return seen.clause
+    starting = now - record.launched_at
+    if record.available_at is None and starting >= START_PATIENCE:
+        return f"it has been starting for {span(starting)}: {seen.clause}"
     return ""
 
 

