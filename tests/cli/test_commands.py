@@ -90,12 +90,18 @@ def test_down_of_a_stack_that_is_not_there_is_exit_2_even_when_nothing_runs(
 def test_down_all_says_of_which_stack_each_step_is(fairlead: Fairlead, home: Layout) -> None:
     steps = [
         {"type": "progress", "stack": "shop", "text": "web-1 gets no new request"},
-        {"type": "progress", "stack": "blog", "text": "blog is down"},
+        {"type": "progress", "stack": "blog", "text": "blog is told to end: its stack goes down", "service": "blog"},
+        {"type": "progress", "stack": "blog", "text": "blog is down", "service": "", "instance": ""},
         {"type": "progress", "stack": "", "text": "stopping HAProxy"},
     ]
     with serving(home, {"POST /shutdown": Stream([*steps, {"type": "result", "text": "2 stacks are down"}])}):
         shown = fairlead("down", "--all")
-    assert shown.err.splitlines()[:3] == ["shop: web-1 gets no new request", "blog is down", "stopping HAProxy"]
+    assert shown.err.splitlines()[:4] == [
+        "shop: web-1 gets no new request",
+        "blog: blog is told to end: its stack goes down",
+        "blog is down",
+        "stopping HAProxy",
+    ]
 
 
 def test_down_across_the_daemons_death_is_done_when_the_stack_is_gone(fairlead: Fairlead, home: Layout) -> None:
@@ -158,19 +164,55 @@ def test_events_of_a_stack_that_is_up_may_be_none(fairlead: Fairlead, home: Layo
     assert (shown.status, shown.err) == (0, "no events\n")
 
 
+@contextmanager
+def ended_at_last(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process; what it never writes is not waited for without end."""
+    end = threading.Timer(30, process.kill)
+    end.start()
+    try:
+        with process:
+            yield process
+    finally:
+        end.cancel()
+
+
 @pytest.mark.live
 def test_followed_events_go_on_from_the_last_one_seen(home: Layout) -> None:
     pages = itertools.chain([[EVENT], [], [{**EVENT, "id": 8}]], itertools.repeat([]))
     with serving(home, {"GET /events": lambda _: {"events": next(pages)}}) as daemon:
         command = [sys.executable, "-m", "fairlead", "events", "--follow", "--json"]
-        environment = {**os.environ, "FAIRLEAD_HOME": home.home, "PYTHONUNBUFFERED": "1"}
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        # What is read stands in a pipe's buffer for as long as nobody sends it on.
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+        environment["FAIRLEAD_HOME"] = home.home
+        with ended_at_last(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        ) as process:
             assert process.stdout is not None
             assert [json.loads(process.stdout.readline())["id"] for _ in range(2)] == [7, 8]
             process.send_signal(2)
             assert process.wait(10) == 130
     afters = [request.query["after"] for request in daemon.asked if request.path == "/events"]
     assert afters[:3] == ["0", "7", "7"]
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("what", ["events", "logs"])
+def test_who_follows_ends_when_nobody_reads_any_more(home: Layout, what: str) -> None:
+    folder = Path(home.instances("shop")) / "web-1"
+    folder.mkdir(parents=True)
+    (folder / "log").write_text("a\n")
+    pages = itertools.chain([[EVENT]], itertools.repeat([]))
+    with serving(home, {"GET /events": lambda _: {"events": next(pages)}}):
+        command = [sys.executable, "-m", "fairlead", what, "--follow"]
+        environment = {**os.environ, "FAIRLEAD_HOME": home.home}
+        with ended_at_last(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.stdout.close()
+            # Though nothing happens that it could write.
+            assert process.wait(20) == 141
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pytest
 
 from fairlead import __version__
 from fairlead.api.client import Client
-from fairlead.cli import connection, daemon_upgrade, handover, keeper, running, systemd, unit
+from fairlead.cli import connection, daemon_status, daemon_upgrade, handover, keeper, running, systemd, unit
 from fairlead.cli.processes import lock_holder, processes_of, wait_until_gone
 from fairlead.core.layout import Layout
 from fairlead.errors import DaemonUnavailable
@@ -217,6 +217,22 @@ def test_status_tells_who_runs_and_who_keeps_it(home: Layout, pythons: Pythons, 
     assert "fairlead daemon upgrade" in text.err
 
 
+def test_a_daemon_that_hangs_is_told_from_none_by_its_lock(
+    home: Layout, pythons: Pythons, fairlead: Fairlead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_status, "PATIENCE", 0.2)
+    keeper.start(home, pythons.make("old", "silent"), os.environ).returncode = 0
+    eventually(lambda: lock_holder(home.lock), "the lock is held")
+    shown = fairlead("daemon", "status")
+    holder = lock_holder(home.lock)
+    assert (shown.status, shown.out) == (1, "")
+    assert shown.err.splitlines() == [
+        f"the daemon of {home.home} does not answer: process {holder} holds its lock",
+        f"next: fairlead logs --daemon  |  kill -9 {holder}",
+    ]
+    assert json.loads(fairlead("daemon", "status", "--json").out)["daemon"] is None
+
+
 def test_status_without_a_daemon_starts_none(home: Layout, fairlead: Fairlead) -> None:
     shown = fairlead("daemon", "status", "--json")
     assert shown.status == 1
@@ -371,7 +387,7 @@ def test_an_interpreter_that_may_be_gone_tomorrow_is_refused(
     monkeypatch.setattr(sys, "executable", "/root/.cache/uv/archive-v0/x/bin/python")
     shown = fairlead("daemon", "install")
     assert shown.status == 2
-    assert "uv tool install fairlead" in shown.err
+    assert "`uv tool install FOLDER`" in shown.err
     assert units.read() is None
 
 

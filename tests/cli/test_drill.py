@@ -133,15 +133,23 @@ def test_policies_that_were_suspended_before_stay_so(fairlead: Fairlead, home: L
     assert changes(daemon) == ["open", "close"]
 
 
-def test_ctrl_c_prints_what_was_found_until_then_and_puts_everything_back(fairlead: Fairlead, home: Layout) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_prints_what_was_found_until_then_and_puts_everything_back(
+    fairlead: Fairlead, home: Layout, number: signal.Signals
+) -> None:
+    before = signal.signal(number, signal.SIG_DFL)  # it may be ignored, as under nohup
+
     def looked_at(_: Any) -> dict[str, Any]:
         # The second look comes after the first step.
         if sum(request.path == "/status" for request in daemon.asked) > 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return status_of(a_group())
 
-    with an_open_instance() as url, serving(home, answers(url, **{"GET /status": looked_at})) as daemon:
-        shown = fairlead("drill", "capacity", "--for", "60s", "--max-rate", "400", "--latency", "1s", "--json")
+    try:
+        with an_open_instance() as url, serving(home, answers(url, **{"GET /status": looked_at})) as daemon:
+            shown = fairlead("drill", "capacity", "--for", "60s", "--max-rate", "400", "--latency", "1s", "--json")
+    finally:
+        signal.signal(number, before)
     assert shown.status == 130
     assert "stopping; what was changed is put back" in shown.err
     assert len(json.loads(shown.out)["steps"]) == 1

@@ -189,7 +189,10 @@ def test_what_is_routed_to_and_not_run_has_nothing_to_enter(fairlead: Fairlead, 
     with serving(home, {"GET /status": status_of(stack)}):
         shown = fairlead("exec", "web")
     assert shown.status == 2
-    assert shown.err == "error: web is routed to, and not run by fairlead: there is nothing here to enter\n"
+    assert (
+        shown.err
+        == "error: web is routed to, and not run by fairlead: there is nothing here to enter\nnext: fairlead explain web\n"
+    )
 
 
 def test_without_health_checks_any_instance_that_serves_is_taken(home: Layout, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ ANSWERS: dict[str, Any] = {
     },
     "PUT /stacks/shop/secrets/TOKEN": SECRET,
     "DELETE /stacks/shop/secrets/TOKEN": SECRET,
+    "POST /secrets/reset": {"secrets": [{"stack": EVIL, "name": EVIL}], "data": [], "text": EVIL},
 }  # fmt: skip
 """What a daemon with one stack says."""
 
@@ -106,6 +107,7 @@ WORDS = {
     "data shell": ("store",), "data backup": ("store", "store.dump"), "data restore": ("store", "store.dump", "--yes"),
     "data stop": ("store",), "data start": ("store",), "data delete": ("old", "--yes"),
     "secret set": ("TOKEN", "--file", "token"), "secret remove": ("TOKEN",),
+    "secret reset": ("--yes",),
 }  # fmt: skip
 """What each command needs to be given."""
 
@@ -126,6 +128,7 @@ ASKS = {
     "data stop": "POST /stacks/shop/data/store/stop", "data start": "POST /stacks/shop/data/store/start",
     "data delete": "DELETE /stacks/shop/data/old", "secret set": "PUT /stacks/shop/secrets/TOKEN",
     "secret list": "GET /stacks/shop/secrets", "secret remove": "DELETE /stacks/shop/secrets/TOKEN",
+    "secret reset": "POST /secrets/reset",
 }  # fmt: skip
 """The request that decides."""
 
@@ -287,6 +290,7 @@ PROVOKED: dict[str, Callable[[Scene], int]] = {
     "secret set 2": lambda scene: scene.asked(Refuse(UsageError("TOKEN is not set", "the value is empty"))),
     "secret list 2": is_meant_of_one_stack_or_another,
     "secret remove 2": is_meant_of_one_stack_or_another,
+    "secret reset 2": lambda scene: scene.fairlead("secret", "reset").status,
     "secret set 130": is_interrupted_at_its_question,
     "jobs run 1": lambda scene: scene.run(**{"GET /stacks/shop/runs/nightly.job-1": {**RUN, "succeeded": False}}),
     "init 0": lambda scene: scene.fairlead("init", "--print", "--command", "serve").status,
@@ -337,8 +341,6 @@ NO_DATA = {
     "data": "a group",
     "data shell": "is the client program",
     "secret": "a group",
-    "secret set": "says on stderr that it is done",
-    "secret remove": "says on stderr that it is done",
     "exec": "prints what the command prints",
     "run": "prints what the command prints",
     "schema": "prints JSON anyway",

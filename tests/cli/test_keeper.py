@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from fairlead.cli import connection, down, keeper, record
 from fairlead.cli.processes import lock_holder, processes_of, wait_until_gone
 from fairlead.core.layout import Layout
 from fairlead.errors import DaemonUnavailable, StoreError
+from fairlead.store.database import Store
 from tests.cli.conftest import Fairlead
 from tests.needs import need
 
@@ -140,7 +142,7 @@ def test_a_daemon_that_dies_after_a_crash_is_tried_again_half_a_second_later(
     os.kill(int(starts(home)[0][0]), signal.SIGKILL)
     eventually(lambda: len(starts(home)) >= 4, "three more starts")
     moments = [float(start[1]) for start in starts(home)[1:4]]
-    assert all(0.5 <= later - earlier < 2 for earlier, later in itertools.pairwise(moments))
+    assert all(later - earlier >= 0.5 for earlier, later in itertools.pairwise(moments))
     a_python("exit 0")
     assert wait_until_gone(home.home, 5) == []
 
@@ -156,6 +158,19 @@ def test_two_commands_at_once_end_with_one_daemon(home: Layout, a_python: Callab
         process.returncode = process.poll() or 0
 
 
+@pytest.mark.parametrize("status", [0, 3], ids=["ended by another command", "another was quicker, and is gone"])
+def test_a_daemon_that_gave_way_to_one_that_is_gone_by_now_is_started_again(
+    home: Layout, a_python: Callable[[str], None], status: int
+) -> None:
+    a_python(f"exit {status}")
+    with ThreadPoolExecutor(1) as thread:
+        reached = thread.submit(connection.reach, home, start=True)
+        eventually(lambda: Path(home.home, "starts").exists() and starts(home), "a first start")
+        a_python("serve")
+        assert reached.result(30) is not None
+    assert sorted(process.kind for process in processes_of(home.home)) == ["daemon", "keeper"]
+
+
 def test_a_silent_daemon_is_awaited_and_then_named(
     home: Layout, a_python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,9 +179,10 @@ def test_a_silent_daemon_is_awaited_and_then_named(
     process = keeper.start(home, sys.executable, os.environ)
     eventually(lambda: lock_holder(home.lock), "the lock is held")
     began = time.monotonic()
-    with pytest.raises(DaemonUnavailable, match=rf"pid {lock_holder(home.lock)} holds .* nothing answered"):
+    with pytest.raises(DaemonUnavailable, match=rf"pid {lock_holder(home.lock)} holds .* nothing answered") as raised:
         connection.reach(home, start=True)
-    assert 0.3 <= time.monotonic() - began < 2
+    assert f"`kill -9 {lock_holder(home.lock)}`" in raised.value.next_step
+    assert 0.3 <= time.monotonic() - began < 4
     keeper.end(process)
 
 
@@ -379,3 +395,21 @@ def test_the_lock_of_another_home_is_not_ours_though_it_has_the_same_number(
             holder.stdout.readline()
             assert lock_holder(home.lock) == (holder.pid if is_ours else None)
             holder.communicate(b"\n", timeout=10)
+
+
+def test_what_is_kept_as_a_secret_is_not_in_the_environment_of_a_daemon_that_a_command_starts(
+    home: Layout, a_python: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(home.database)
+    store.vault.put("shop", "TOKEN", "s3cr3t-pl4nted", "environment")
+    store.close()
+    monkeypatch.setenv("TOKEN", "s3cr3t-pl4nted")
+    monkeypatch.setenv("UNRELATED", "is inherited")
+    a_python("serve")
+    assert connection.reach(home, start=True) is not None
+    running = processes_of(home.home)
+    assert sorted(process.kind for process in running) == ["daemon", "keeper"]
+    for process in running:
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert b"is inherited" in environment
+        assert b"s3cr3t-pl4nted" not in environment, process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,19 @@ def test_decisions_have_time_change_and_cause_and_fit() -> None:
     assert "".join(line[22:] for line in lines).count("desired") == 2
     hours = simulated("constant:0/59m,spike:50-600/20m", began=BEGAN)
     assert re.match(r"  \d\d:08:03  2 -> 9 ", next(iter(decisions(hours, VIEW))))
+
+
+def test_of_several_days_each_decision_has_its_date() -> None:
+    result = simulated("spike:50-600/20m")
+    (first, *_) = result.decisions
+    days = replace(
+        result, began=BEGAN, summary=replace(result.summary, seconds=3 * 86400),
+        decisions=(first, replace(first, second=first.second + 86400)),
+    )  # fmt: skip
+    lines = list(decisions(days, VIEW))
+    dated = [line[:16] for line in lines if line[2] != " "]
+    assert [re.sub(r"\d\d:09:03", "hh:09:03", at) for at in dated] == ["  11-27 hh:09:03", "  11-28 hh:09:03"]
+    assert max(map(len, lines)) <= 79
 
 
 def test_of_many_decisions_the_first_and_the_last_are_shown() -> None:

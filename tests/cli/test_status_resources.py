@@ -12,7 +12,7 @@ from fairlead.cli.status_table import View, next_useful, table
 from fairlead.core.layout import Layout
 from tests.cli.conftest import Fairlead
 from tests.cli.data_rows import POSTGRES, a_resource
-from tests.cli.scripted import a_stack, an_instance, serving, status_of
+from tests.cli.scripted import a_stack, an_instance, serving, status_of, understood
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -123,9 +123,9 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     ],
 )
 def test_what_is_not_there_is_what_to_look_after_next(state: str, command: str) -> None:
-    assert next_useful(a_status(a_resource(state=state)))[0] == command
-    assert command not in next_useful(a_status(a_resource(state=state, declared=False)))
-    assert "data" not in " ".join(next_useful(a_status(a_resource())))
+    assert next_useful(a_status(a_resource(state=state)), understood)[0] == command
+    assert command not in next_useful(a_status(a_resource(state=state, declared=False)), understood)
+    assert "data" not in " ".join(next_useful(a_status(a_resource()), understood))
 
 
 def test_a_daemon_of_before_the_upgrade_sends_none_of_it(fairlead: Fairlead, home: Layout) -> None:

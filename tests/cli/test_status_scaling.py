@@ -12,7 +12,7 @@ from fairlead.cli.explain_size import size_lines, size_of
 from fairlead.cli.screen import when_changed
 from fairlead.cli.status_table import View, next_useful, table
 from fairlead.core.suspension import PROCESSES
-from tests.cli.scripted import a_stack, an_instance, status_of
+from tests.cli.scripted import a_stack, an_instance, status_of, understood
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 AT = "2026-11-21T11:58:00.000Z"
@@ -60,7 +60,7 @@ def test_a_scaled_service_shows_its_bounds_and_its_policies() -> None:
     stack = a_group()
     assert drawn(stack)[2] == "  web  release 1, 3 of 3 healthy (2..10)"
     assert below_the_service(stack) == ["requests_per_target 87/s, target 100/s"]
-    assert next_useful(status_of(stack))[0] == "fairlead check"
+    assert next_useful(status_of(stack), understood)[0] == "fairlead check"
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,10 @@ def test_a_fixed_size_has_its_suspended_processes_and_nothing_else() -> None:
 
 def test_what_is_suspended_can_be_resumed_next() -> None:
     stack = a_group(suspended=("Launch",))
-    assert next_useful(status_of(stack))[:2] == ("fairlead resume web --stack shop", "fairlead check")
+    assert next_useful(status_of(stack), understood)[:2] == ("fairlead resume web --stack shop", "fairlead check")
     stack["services"][0]["desired"] = 4
-    assert next_useful(status_of(stack)) == ("fairlead resume web --stack shop", "fairlead events", "fairlead logs")
+    after = next_useful(status_of(stack), understood)
+    assert after == ("fairlead resume web --stack shop", "fairlead events", "fairlead logs")
 
 
 UNUSED = {"health": "unused", "reason": "Target.NotRegistered", "description": "Target is not registered"}

@@ -56,6 +56,17 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
         assert words in COMMANDS, f"{page.name} names `fairlead {words}`"
 
 
+def test_nobody_is_sent_to_what_pypi_has_under_our_name() -> None:
+    """It is another program. A folder (`./fairlead`) is ours; so is the environment that pipx calls by that name."""
+    installs = re.compile(
+        r"(?:pip|pipx|uv|uv tool) (?:install|upgrade|run)(?: [^`|&;(\n]*?)? [\"']?fairlead\b(?!\.)|uvx fairlead"
+    )
+    for wrong in ("pip install --upgrade fairlead", 'pip install "fairlead[s3]"', "pipx install fairlead"):
+        assert installs.search(wrong)
+    for page in (*PAGES, *(ROOT / "src").rglob("*.py")):
+        assert not (found := installs.search(page.read_text(encoding="utf-8"))), f"{page}: {found and found[0]}"
+
+
 def test_every_make_target_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
@@ -79,6 +90,20 @@ def test_the_status_that_the_readme_shows_has_the_columns_of_today() -> None:
     for line in lines[lines.index(heading) + 1 : lines.index(heading) + 3]:
         # Each column begins below its heading, so the block was not aligned by hand.
         assert all(line[heading.index(name) - 1] == " " != line[heading.index(name)] for name in HEADINGS)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/guide").glob("*.md")), ids=lambda path: path.name)
+def test_every_instance_that_a_guide_shows_has_the_columns_of_today(page: Path) -> None:
+    columns = len(HEADINGS)
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = re.split(r"\s{2,}", line.strip())
+        if cells[0] == "```":
+            columns = len(HEADINGS)
+        elif cells[:2] == ["INSTANCE", "STATE"]:
+            assert set(cells) <= set(HEADINGS)
+            columns = len(cells)
+        elif len(cells) > 6 and cells[1] in ("in_service", "pending", "warm", "terminating"):
+            assert len(cells) == columns, line
 
 
 def test_the_notice_names_every_package_that_fairlead_installs() -> None:

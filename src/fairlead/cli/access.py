@@ -51,7 +51,7 @@ def show(
         while follow:
             for line in following.new():
                 printer.show(line)
-            sys.stdout.flush()
+            print(end="", flush=True)
             pause(PACE)
     except KeyboardInterrupt:
         return 130

@@ -61,7 +61,7 @@ def command(session: Session, name: str | None, stack: str | None, requests: int
     else:
         for listener in verdict.listeners:
             _show(listener)
-        _conclude(verdict)
+        _conclude(verdict, session.naming(meant))
     return 0 if verdict.holds else 1
 
 
@@ -77,7 +77,8 @@ def _show(listener: Judgement) -> None:
         output.data(f"  {output.cell(reason)}")
 
 
-def _conclude(verdict: Verdict) -> None:
+def _conclude(verdict: Verdict, named: str) -> None:
+    """named: the stack, as the next command has to name it."""
     if verdict.others:
         output.note(f"{verdict.others} requests of others came meanwhile: shares are judged by their expected spread")
     elif verdict.others is None:
@@ -92,4 +93,4 @@ def _conclude(verdict: Verdict) -> None:
         output.data(f"holds ({verdict.seconds:.2f} s)")
     else:
         output.data("does not hold")
-        output.next_commands("fairlead status", "fairlead events", "fairlead check")
+        output.next_commands("fairlead status", "fairlead events", f"fairlead check{named}")

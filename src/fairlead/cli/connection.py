@@ -28,6 +28,13 @@ PATIENCE = 5.0
 STARTING = 20.0
 """Seconds in which a daemon that we start answers. It takes 0.2 s, and more on a machine under load."""
 
+GONE = (0, 3)
+"""Exit statuses of a daemon that another command's has to do with: 3, that one was quicker, and is as good; 0, the
+other command thought ours its own and ended it, having nothing left to do. Whichever was there may be gone by now."""
+
+PAUSE = 0.5
+"""Seconds from one start to the next."""
+
 PACE = 0.05
 """Seconds between two tries."""
 
@@ -107,7 +114,10 @@ def _comes_back(client: Client, layout: Layout) -> bool:
             raise DaemonUnavailable(
                 "the daemon does not answer",
                 f"{who}, but nothing answered on {layout.api_socket} for {PATIENCE:g} s",
-                f"Look into {layout.daemon_log}; end that process, and the next command starts a new daemon.",
+                f"End it: `kill -9 {holder}`; another daemon takes its place, and what runs goes on. "
+                f"{layout.daemon_log} may say why."
+                if holder
+                else f"Look into {layout.daemon_log}; end that process, and the next command starts a new daemon.",
                 detail=tail(layout.daemon_log, 0),
             )
         time.sleep(PACE)
@@ -123,14 +133,16 @@ def _start(client: Client, layout: Layout) -> None:
         return
     written = os.path.getsize(layout.daemon_log) if os.path.exists(layout.daemon_log) else 0
     process = keeper.start(layout, sys.executable, os.environ)
-    deadline = time.monotonic() + STARTING
+    deadline, again = time.monotonic() + STARTING, time.monotonic() + PAUSE
     while time.monotonic() < deadline:
         if _answers(client):
             # It outlives us on purpose; without this Python would warn about it at our end.
             process.returncode = 0
             return
-        # 3: another one was quicker; its daemon is as good.
-        if process.poll() not in (None, 3):
+        ended = process.poll()
+        if ended in GONE and time.monotonic() >= again:
+            process, again = keeper.start(layout, sys.executable, os.environ), time.monotonic() + PAUSE
+        elif ended not in (None, *GONE):
             raise DaemonUnavailable(
                 "the daemon does not start",
                 f"it ended with status {process.returncode}",

@@ -77,7 +77,7 @@ def _python() -> str:
         raise UsageError(
             "fairlead runs from a cache of its package manager",
             f"{sys.executable} may be gone tomorrow, and systemd would have nothing to start",
-            "Install it first: `uv tool install fairlead`, or `pipx install fairlead`.",
+            "Install it from its clone first: `pipx install FOLDER`, or `uv tool install FOLDER`.",
         )
     return sys.executable
 

@@ -10,7 +10,10 @@ import click
 from fairlead import __version__
 from fairlead.api.client import Client
 from fairlead.cli import output
+from fairlead.cli.connection import PATIENCE
+from fairlead.cli.declared import up_command
 from fairlead.cli.options import home_option, json_option
+from fairlead.cli.processes import lock_holder
 from fairlead.cli.record import daemon_starts
 from fairlead.cli.running import look
 from fairlead.cli.session import Session
@@ -22,7 +25,7 @@ STARTS = 5
 STATUSES = """\b
 Exit status:
   0    a daemon answers
-  1    none does
+  1    none does, also when one runs that hangs
 """
 
 
@@ -45,8 +48,7 @@ def command(session: Session, as_json: bool) -> int:
         output.json({"home": session.home, "cli": __version__, "daemon": found, "starts": starts})
         return 0 if found else 1
     if found is None:
-        output.note(f"no daemon runs in {output.cell(session.home)}")
-        output.next_commands("fairlead up", "fairlead daemon install")
+        _say_none_answers(session)
         return 1
     for name, value in _lines(session.home, found):
         output.data(f"{name:<10}{output.cell(value)}")
@@ -61,7 +63,7 @@ def command(session: Session, as_json: bool) -> int:
 def _daemon(session: Session) -> dict[str, Any] | None:
     """What is known of the daemon that answers; None when none does."""
     try:
-        told = Client(session.layout.api_socket).version()
+        told = Client(session.layout.api_socket).version(timeout=PATIENCE)
     except DaemonUnavailable:
         return None
     process = look(int(told["pid"]))
@@ -78,6 +80,17 @@ def _daemon(session: Session) -> dict[str, Any] | None:
         "unit": (process.unit or None) if process else None,
         "keeper": process.keeper if process else None,
     }
+
+
+def _say_none_answers(session: Session) -> None:
+    if (holder := lock_holder(session.layout.lock)) is None:
+        output.note(f"no daemon runs in {output.cell(session.home)}")
+        output.next_commands(up_command(), "fairlead daemon install")
+        return
+    who = f"process {holder}" if holder else "a process of another container"
+    output.note(f"the daemon of {output.cell(session.home)} does not answer: {who} holds its lock")
+    # Another daemon takes its place, and what runs goes on.
+    output.next_commands("fairlead logs --daemon", *([f"kill -9 {holder}"] if holder else []))
 
 
 def _lines(home: str, found: dict[str, Any]) -> list[tuple[str, str]]:

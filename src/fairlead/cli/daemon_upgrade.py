@@ -41,8 +41,8 @@ def command(session: Session, force: bool, as_json: bool) -> int:
 
     \b
     Examples:
-      pip install --upgrade fairlead && fairlead daemon upgrade
-      fairlead daemon upgrade --force      a new daemon of the same version
+      pipx install --force ./fairlead && fairlead daemon upgrade      (the new version's clone)
+      fairlead daemon upgrade --force                 a new daemon of the same version
     """
     layout = session.layout
     client = Client(layout.api_socket)

@@ -7,9 +7,11 @@ keeps as a secret leaves our environment here: a daemon that is started now inhe
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
+from fairlead.cli import output
 from fairlead.cli.session import FILE
 from fairlead.core.interpolation import env_names
 from fairlead.errors import UsageError
@@ -29,6 +31,19 @@ def declared(path: str, command: str) -> Declared:
     """What PATH means: a fairlead.yaml, or the folder it lies in. command: `fairlead up`, for advice. UsageError."""
     file, text = _the_file(path, command)
     return Declared(file, text, _dotenv_beside(file), _mentioned(text))
+
+
+def up_command(path: str = "") -> str:
+    """The `fairlead up` that brings up the file `path` (absolute) from the current folder; without one the file that
+    lies here, or else one that the user has to name."""
+    if not path:
+        return "fairlead up" if os.path.exists(FILE) else "fairlead up PATH"
+    folder, name = os.path.split(path)
+    meant = folder if name == FILE else path
+    with contextlib.suppress(OSError):  # the current folder may be gone
+        near = os.path.relpath(os.path.realpath(meant))
+        meant = near if near.split("/")[0] != ".." else meant
+    return "fairlead up" if meant == "." else f"fairlead up {output.word(meant)}"
 
 
 def _the_file(path: str, command: str) -> tuple[str, str]:
@@ -71,7 +86,7 @@ def _mentioned(text: str) -> dict[str, str]:
     found = {name: os.environ[name] for name in env_names(text) if name in os.environ}
     for name, value in found.items():
         if not _is_utf8(value):
-            raise UsageError(f"the variable {name} cannot be used", "its value is not UTF-8")
+            raise UsageError(f"the variable {name} cannot be used", "its value is not UTF-8", f"Set {name} to text.")
         if f"${{env.{name}" not in text:
             del os.environ[name]
     return found

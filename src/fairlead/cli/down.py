@@ -14,8 +14,9 @@ from fairlead.api.client import Client
 from fairlead.cli import output
 from fairlead.cli.data_delete import ask_for_all, kept_by, say_kept
 from fairlead.cli.data_shared import a_daemon, no_data
+from fairlead.cli.declared import up_command
 from fairlead.cli.follow import follow
-from fairlead.cli.names import complete_stack, stacks_with_data
+from fairlead.cli.names import complete_stack, file_of, stacks_kept, stacks_with_data
 from fairlead.cli.options import home_option, one_stack, stack_option
 from fairlead.cli.processes import kill, processes_of, wait_until_gone
 from fairlead.cli.session import Session, choose_stack, stack_here, stacks_of
@@ -89,11 +90,12 @@ def _one(session: Session, asked: str | None) -> int:
         output.note(f"no stack is up in {output.cell(session.home)}")
         return _none_left()
     name = choose_stack(names, asked, stack_here())
+    file = file_of(session.layout.database, name)
     _take_down(session, name)
     client = session.daemon()
     say_kept(name, kept_by(client, name), session.layout.resources(name))
     if not stacks_of(client):
-        return _none_left()
+        return _none_left(file)
     output.next_commands("fairlead status")
     return 0
 
@@ -126,15 +128,18 @@ def _with_data(session: Session, asked: str | None, *, yes: bool) -> int:
         mine = [row for row in everything if row["stack"] == name and row["state"] != "external"]
         if mine:
             ask_for_all(name, mine, yes=yes)
+        file = file_of(session.layout.database, name)
         if name in up:
             _take_down(session, name)
         answer = follow(session.daemon, lambda client: client.delete_data(name))
         output.note(output.cell(answer["text"]))
-    output.next_commands("fairlead data list", "fairlead up")
+    output.next_commands("fairlead data list", up_command(file))
     return 0
 
 
 def _everything(session: Session) -> int:
+    database = session.layout.database
+    files = [file for stack in stacks_kept(database) if (file := file_of(database, stack))]
     if _daemon_or_none(session) is None:
         if not wait_until_gone(session.home, 1.0):
             return _nothing(session)
@@ -161,9 +166,9 @@ def _everything(session: Session) -> int:
             f"See {session.layout.daemon_log}; run `fairlead down --all` again, as the user whose processes these are.",
         )
     output.note("everything is stopped; nothing runs any more")
-    if kept := [output.cell(stack) for stack in stacks_with_data(session.layout.database)]:
+    if kept := [output.cell(stack) for stack in stacks_with_data(database)]:
         output.note(f"the data of {', '.join(kept)} are kept; `fairlead data list` shows them")
-    output.next_commands("fairlead up")
+    output.next_commands(*(up_command(file) for file in files or [""]))
     return 0
 
 
@@ -182,19 +187,21 @@ def _daemon_or_none(session: Session) -> Client | None:
 
 def _nothing(session: Session) -> int:
     output.note(f"nothing runs in {output.cell(session.home)}")
-    output.next_commands("fairlead up")
+    output.next_commands(up_command())
     return 0
 
 
-def _none_left() -> int:
-    output.next_commands("fairlead up", "fairlead down --all (ends the daemon too)")
+def _none_left(file: str = "") -> int:
+    output.next_commands(up_command(file), "fairlead down --all (ends the daemon too)")
     return 0
 
 
 def _of_which_stack(event: dict[str, Any]) -> str:
     """A step of several stacks' end, with the name of the one it is of."""
     stack, text = str(event.get("stack") or ""), str(event.get("text", ""))
-    return text if not stack or stack in text.split() else f"{stack}: {text}"
+    # A bucket `photos` of a stack `photos` must not read like the stack.
+    names_it = stack in text.split() and not event.get("service") and not event.get("instance")
+    return text if not stack or names_it else f"{stack}: {text}"
 
 
 class _Over(Exception):

@@ -112,9 +112,9 @@ def capacity(
 
     found, stopped = run(client, subject, asked)
     _show(found, as_json)
-    output.next_commands(
-        "fairlead simulate --capacity FILE --load ramp:0-500/5m" if as_json else "fairlead drill capacity --json > FILE"
-    )
+    of = output.cell(subject.service)
+    again = f"fairlead drill capacity {of}{session.naming(meant)} --json > FILE"
+    output.next_commands(f"fairlead simulate {of} --capacity FILE --load ramp:0-500/5m" if as_json else again)
     if stopped:
         return 130
     return 0 if found.rate else 1
@@ -128,12 +128,20 @@ def _show(found: Capacity, as_json: bool) -> None:
         output.json(found.to_json())
     else:
         for line in table(found):
-            output.data(line)
+            _say(line, 4)
         output.data("")
     for line in sentences(found):
-        (output.note if as_json else output.data)(output.cell(line))
+        if as_json:
+            output.note(output.cell(line))
+        else:
+            _say(output.cell(line), 2)
     for line in warnings(found):
         output.note(output.paint(f"note: {output.cell(line)}", "yellow", on=output.coloured(sys.stderr)))
+
+
+def _say(line: str, hanging: int) -> None:
+    for part in output.folded(line, output.line_width(sys.stdout), hanging):
+        output.data(part)
 
 
 def _path(text: str) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from typing import Any
 
 import click
 
 from fairlead.cli import output
 from fairlead.cli.options import home_option, json_option, stack_filter_option
+from fairlead.cli.screen import pause
 from fairlead.cli.session import Session, stacks_of
 from fairlead.errors import DaemonUnavailable, NotFound
 
 PACE = 0.5
 """Seconds between two looks with --follow."""
+
+TIME = len("2026-11-21 10:02:11Z  ")
+"""Characters before what happened to whom."""
 
 
 @click.command("events", short_help="What happened, and why.")
@@ -53,7 +57,9 @@ def command(session: Session, stack: str | None, limit: int, follow: bool, as_js
     if not found and not follow:
         output.note("no events")
     while follow:
-        time.sleep(PACE)
+        # A pipe would keep for itself what is too little to fill its buffer.
+        print(end="", flush=True)
+        pause(PACE)
         try:
             last = _show(_ask(session, stack, limit, last), as_json, last)
         except DaemonUnavailable:
@@ -84,8 +90,10 @@ def _show(found: list[dict[str, Any]], as_json: bool, last: int) -> int:
     """Print them; the id of the last one ever printed."""
     from json import dumps
 
+    width = output.line_width(sys.stdout)
     for event in found:
-        output.data(dumps(event) if as_json else line(event))
+        for text in [dumps(event)] if as_json else output.folded(line(event), width, TIME):
+            output.data(text)
         last = int(event["id"])
     return last
 

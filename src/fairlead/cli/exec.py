@@ -52,14 +52,14 @@ def command(session: Session, name: str, words: tuple[str, ...], stack: str | No
     wanted = words_or_shell(words)
     client = session.running()
     meant = session.stack(client, stack)
-    instance = _instance(client.status(meant)["stacks"][0], name)
+    instance = _instance(session, client.status(meant)["stacks"][0], name)
     place = place_of(client.entry(meant, instance=instance), session.layout)
     if instance != name:
         output.note(f"in {output.cell(instance)}")
     become(place, wanted)
 
 
-def _instance(stack: dict[str, Any], name: str) -> str:
+def _instance(session: Session, stack: dict[str, Any], name: str) -> str:
     """The instance that `name` means. NotFound; UsageError when the service has none that is healthy."""
     from fairlead.cli.status_table import serves
 
@@ -73,12 +73,15 @@ def _instance(stack: dict[str, Any], name: str) -> str:
         what = f"there is no instance or service '{output.cell(name)}' in {output.cell(stack['name'])}"
         raise NotFound(what, f"it has {known}", "fairlead status")
     if not services[name].get("runs", True):
-        raise UsageError(f"{output.cell(name)} is routed to, and not run by fairlead", "there is nothing here to enter")
+        what = f"{output.cell(name)} is routed to, and not run by fairlead"
+        advice = f"fairlead explain {output.cell(name)}{session.naming(stack['name'])}"
+        raise UsageError(what, "there is nothing here to enter", advice)
     instances = services[name]["instances"]
     for instance in instances:
         if serves(instance) and instance["state"] == "in_service":
             return str(instance["id"])
     if not instances:
-        raise UsageError(f"{output.cell(name)} has no instance", "", f"fairlead run {output.cell(name)}")
+        instead = f"fairlead run{session.naming(stack['name'])} {output.cell(name)}"
+        raise UsageError(f"{output.cell(name)} has no instance", "", instead)
     seen = ", ".join(f"{output.cell(one['id'])} is {output.cell(one['health'])}" for one in instances)
     raise UsageError(f"no instance of {output.cell(name)} is healthy", seen, "Name the one you mean.")

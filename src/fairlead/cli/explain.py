@@ -74,7 +74,7 @@ def command(session: Session, service: str, at: str | None, stack: str | None, a
         return
     _show(answer)
     prints = service not in not_run(session.layout.database, meant)
-    logs = [f"fairlead logs {output.cell(service)}"] if prints else []
+    logs = [f"fairlead logs {output.cell(service)}{session.naming(meant)}"] if prints else []
     output.next_commands("fairlead status", *logs, "fairlead events")
 
 
@@ -86,25 +86,26 @@ def _from_store(session: Session, stack: str, service: str, at: str | None) -> d
 
 
 def _show(answer: dict[str, Any]) -> None:
-    colour = output.coloured(sys.stdout)
-    output.data(output.paint(output.cell(answer["answer"]), "bold", on=colour))
+    colour, width = output.coloured(sys.stdout), output.line_width(sys.stdout)
+    for line in output.folded(output.cell(answer["answer"]), width, 0):
+        output.data(output.paint(line, "bold", on=colour))
     output.data(_when(answer))
     output.data("")
     for line in (f"{'size':<12}{size_of(answer)}", *(f"{'':<12}{line}" for line in size_lines(answer))):
-        output.data(_in_local_time(line))
+        _say(_in_local_time(line))
     for name in ("release", "deployment"):
         if answer[name] is not None:
-            output.data(f"{name:<12}{_in_local_time(answer[name]['text'])}")
+            _say(f"{name:<12}{_in_local_time(answer[name]['text'])}")
     if did := _did(answer):
-        output.data(f"{'load':<12}{did}")
+        _say(f"{'load':<12}{did}")
     for instance in answer["instances"]:
         output.data("")
         head = f"{output.cell(instance['id']):<12}{output.cell(instance['text'])}"
         # A target that fairlead does not run has neither.
         known = [f", {key} {output.cell(instance[key])}" for key in ("release", "zone") if instance[key]]
-        output.data(head + "".join(known))
+        _say(head + "".join(known))
         for clause in instance["clauses"]:
-            output.data(f"{'':<12}{output.cell(clause)}")
+            _say(f"{'':<12}{output.cell(clause)}")
     _list("would change its size", (answer.get("scaling") or {}).get("would") or [])
     _list("waits for", answer["waits"])
     title = "is about to" if answer["decision"] is None else "it decided to"
@@ -153,4 +154,9 @@ def _list(title: str, lines: list[str]) -> None:
         output.data("")
         output.data(title)
     for line in lines:
-        output.data(f"  {_in_local_time(line)}")
+        _say(f"  {_in_local_time(line)}", 4)
+
+
+def _say(line: str, hanging: int = 14) -> None:
+    for part in output.folded(line, output.line_width(sys.stdout), hanging):
+        output.data(part)

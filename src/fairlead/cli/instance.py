@@ -63,7 +63,7 @@ def drain(session: Session, instance: str, force: bool, stack: str | None, as_js
     client = session.running()
     answer = client.drain(session.stack(client, stack), instance, force=force)
     _show(answer, as_json)
-    output.next_commands(f"fairlead exec {_id(answer)}", f"fairlead instance return {_id(answer)}")
+    _aside(session, answer)
 
 
 @command.command("return", short_help="Send it requests again.", epilog=STATUSES)
@@ -113,7 +113,7 @@ def standby(session: Session, instance: str, decrement: bool, stack: str | None,
     client = session.running()
     answer = client.standby(session.stack(client, stack), instance, decrement=decrement)
     _show(answer, as_json)
-    output.next_commands(f"fairlead exec {_id(answer)}", f"fairlead instance return {_id(answer)}")
+    _aside(session, answer)
 
 
 @command.command("protect", short_help="Keep it when the service shrinks.", epilog=STATUSES)
@@ -219,7 +219,7 @@ def open_alone(session: Session, instance: str, length: str, stack: str | None, 
     bare = output.cell(answer["url"]).partition("?")[0]
     header = f"curl -H 'X-Fairlead-Open: TOKEN' {bare}"
     output.note(f"open it in a browser, or: {header}  (TOKEN: what follows the = in the URL)")
-    output.next_commands(f"fairlead instance close {_id(answer)}")
+    output.next_commands(f"fairlead instance close {_id(answer)}{session.naming(answer['stack'])}")
 
 
 @command.command("close", short_help="Let it be reached alone no longer.", epilog=STATUSES)
@@ -239,6 +239,13 @@ def close(session: Session, instance: str, stack: str | None, as_json: bool) -> 
     client = session.running()
     _show(client.close_instance(session.stack(client, stack), instance), as_json)
     output.next_commands("fairlead status")
+
+
+def _aside(session: Session, answer: dict[str, Any]) -> None:
+    """What is useful with one that gets no requests: look around in it, and put it back."""
+    named = session.naming(answer["stack"])
+    # What stands behind the name is the command that `exec` runs.
+    output.next_commands(f"fairlead exec{named} {_id(answer)}", f"fairlead instance return {_id(answer)}{named}")
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

@@ -54,7 +54,8 @@ def command(ctx: click.Context, stack: str | None, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    client = ctx.ensure_object(Session).daemon_if_needed()
+    session = ctx.ensure_object(Session)
+    client = session.daemon_if_needed()
     if client is None and stack:
         raise NotFound(f"there is no stack '{output.cell(stack)}'", "nothing runs in this home", "fairlead up PATH")
     jobs = client.jobs(stack) if client else []
@@ -66,7 +67,7 @@ def command(ctx: click.Context, stack: str | None, as_json: bool) -> None:
         return
     for line in table(jobs, datetime.now(UTC), colour=output.coloured(sys.stdout)):
         output.data(line)
-    name = output.cell(jobs[0]["job"])
+    name = output.cell(jobs[0]["job"]) + session.naming(jobs[0]["stack"])
     output.next_commands(f"fairlead jobs run {name}", f"fairlead logs --job {name}")
 
 
@@ -96,11 +97,12 @@ def run(session: Session, name: str, detach: bool, stack: str | None, as_json: b
     client = session.running()
     meant = session.stack(client, stack)
     started = client.run_job(meant, name)
+    log = f"fairlead logs --job {output.cell(name)}{session.naming(meant)}"
     if detach:
         if as_json:
             output.json(started)
         output.note(f"{output.cell(started['id'])} was started")
-        output.next_commands("fairlead jobs", f"fairlead logs --job {output.cell(name)} --follow")
+        output.next_commands("fairlead jobs", f"{log} --follow")
         return 0
     try:
         ended = _wait(session, meant, started)
@@ -110,7 +112,7 @@ def run(session: Session, name: str, detach: bool, stack: str | None, as_json: b
         return 130
     if as_json:
         output.json(ended)
-    return _conclude(ended, name)
+    return _conclude(ended, log)
 
 
 def _wait(session: Session, stack: str, started: dict[str, Any]) -> dict[str, Any]:
@@ -134,16 +136,17 @@ def _wait(session: Session, stack: str, started: dict[str, Any]) -> dict[str, An
             time.sleep(PACE)
 
 
-def _conclude(ended: dict[str, Any], name: str) -> int:
+def _conclude(ended: dict[str, Any], log: str) -> int:
+    """log: the command that shows what it wrote."""
     after = f" after {_took(ended)}" if ended["took"] is not None else ""
     if ended["succeeded"]:
         output.note(f"{output.cell(ended['id'])} succeeded{after}")
-        output.next_commands(f"fairlead logs --job {output.cell(name)}", "fairlead jobs")
+        output.next_commands(log, "fairlead jobs")
         return 0
     output.note(f"{output.cell(ended['id'])} failed{after}: {output.cell(ended['outcome'])}")
     for line in printable(str(ended.get("log", ""))).splitlines():
         output.note(f"  {line[: output.WIDEST]}")
-    output.next_commands(f"fairlead logs --job {output.cell(name)}")
+    output.next_commands(log)
     return 1
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from fairlead.cli import output
 from fairlead.cli.log_files import Filter, Follower, Line, LogFile, Past
+from fairlead.cli.screen import pause
 
 COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red")
 PACE = 0.2
@@ -43,8 +44,8 @@ def show(
                     followers[log.instance] = Follower(log, 0)
             for follower in followers.values():
                 _show_new(follower, meant, printer)
-            sys.stdout.flush()
-            time.sleep(PACE)
+            print(end="", flush=True)
+            pause(PACE)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -49,7 +49,8 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> r
     try:
         return None if value is None else re.compile(value)
     except (re.error, RecursionError, OverflowError) as problem:
-        raise UsageError(f"--grep {value!r} is no regular expression", str(problem)) from problem
+        advice = "Put a backslash before each of [ ( { * + ? . that is meant as it is, and quotes round the pattern."
+        raise UsageError(f"--grep {value!r} is no regular expression", str(problem), advice) from problem
 
 
 @click.command("logs", short_help="What instances print.")
@@ -163,30 +164,31 @@ def command(
         service=service, instance=instance, since=begin, grep=grep, follow=follow, as_json=as_json, **of_requests
     )
     if refuse_nonsense(access, asked, of_others):
-        here = stack_here()
-        name = choose_stack(_stacks(session, stack or here), stack, here)
-        return show_requests(session.layout, name, asked, _count(lines, begin))
+        return show_requests(session.layout, _stack(session, stack), asked, _count(lines, begin))
     _refuse_nonsense(narrowed, daemon or balancer, stack, follow, begin, grep)
     meant = Filter(since=begin, last=_count(lines, begin), pattern=grep)
     printer = Printer(as_json)
     if daemon or balancer:
         own = _own_logs(session, daemon, balancer)
-        if len(own) == 1:
-            printer.plain = True
+        printer.plain = len(own) == 1
         return show(lambda: own, own, meant, follow, printer)
-    here = stack_here()
-    name = choose_stack(_stacks(session, stack or here), stack, here)
-    folder = session.layout.instances(name)
+    name = _stack(session, stack)
     if boot is not None:
-        return _boot(folder, boot, LINES if lines is None else lines, as_json)
+        return _boot(session.layout.instances(name), boot, LINES if lines is None else lines, as_json)
     choice = Choice(service=service, instance=instance, job=job, release=release)
+    return _of_stack(session, name, choice, meant, follow, printer)
+
+
+def _of_stack(session: Session, name: str, choice: Choice, meant: Filter, follow: bool, printer: Printer) -> int:
+    """The logs of a stack's instances; or the one of the resource whose id was given as the service's. NotFound."""
+    folder = session.layout.instances(name)
     found = find(folder, choice)
-    if service is not None and (server := _server(session, name, service, is_service=bool(found))):
+    if choice.service is not None and (server := _server(session, name, choice.service, is_service=bool(found))):
         printer.plain = True
         return show(lambda: [server], [server], meant, follow, printer)
     if not found and (not follow or runs_nothing(session.layout.database, name)):
-        raise NotFound(f"there is no log of {choice} in {name}", *_hint(session.layout.database, name, folder, choice))
-    shown = found if begin is not None or release is not None else found[-MOST_INSTANCES:]
+        raise NotFound(f"there is no log of {choice} in {name}", *_hint(session, name, choice))
+    shown = found if meant.since is not None or choice.release is not None else found[-MOST_INSTANCES:]
     if len(found) > len(shown):
         left = len(found) - len(shown)
         older = "1 older instance is" if left == 1 else f"{left} older instances are"
@@ -204,10 +206,11 @@ def _refuse_nonsense(
 ) -> None:
     given = [name for name, value in narrowed.items() if value is not None]
     if own and (given or stack):
-        raise UsageError(f"{[*given, '--stack'][0]} says nothing about the logs of the daemon and the balancer")
+        what = f"{[*given, '--stack'][0]} says nothing about the logs of the daemon and the balancer"
+        raise UsageError(what, "", "fairlead logs --help")
     alone = [name for name in ("--boot", "--instance", "--job", "SERVICE") if name in given]
     if len(alone) > 1:
-        raise UsageError(f"{alone[0]} and {alone[1]} cannot be given together")
+        raise UsageError(f"{alone[0]} and {alone[1]} cannot be given together", "", "fairlead logs --help")
     if "--boot" in given and (follow or begin is not None or grep is not None or "--release" in given):
         raise UsageError("--boot shows one start", "it takes only --lines, --stack and --json", "fairlead logs --help")
 
@@ -241,6 +244,16 @@ def _server(session: Session, stack: str, id: str, *, is_service: bool) -> LogFi
     return server
 
 
+def _stack(session: Session, asked: str | None) -> str:
+    """The stack that is meant. One that is down is meant when it is named, or when none that is up has logs."""
+    here = stack_here()
+    names = _stacks(session, asked or here)
+    if not asked and not here:
+        up = stacks_kept(session.layout.database)
+        names = [name for name in names if name in up] or names
+    return choose_stack(names, asked, here)
+
+
 def _stacks(session: Session, meant: str | None) -> list[str]:
     """The stacks of the home that ever launched an instance, by their folders; one that launched none (it is made of
     `targets:`) when it is meant, or when there is no other."""
@@ -261,13 +274,14 @@ def _stacks(session: Session, meant: str | None) -> list[str]:
     return sorted({*names, *others})
 
 
-def _hint(database: str, stack: str, folder: str, choice: Choice) -> tuple[str, str]:
+def _hint(session: Session, stack: str, choice: Choice) -> tuple[str, str]:
     """Why there may be none, and what to try."""
+    database, named = session.layout.database, session.naming(stack)
     meant = choice.service or (choice.instance or "").rpartition("-")[0]
     if meant and meant in not_run(database, stack):
-        return f"{meant} is routed to, and not run by fairlead", f"fairlead explain {meant}"
-    if choice.service is not None and find(folder, Choice(job=choice.service)):
-        return f"'{choice.service}' is a job", f"fairlead logs --job {choice.service}"
+        return f"{meant} is routed to, and not run by fairlead", f"fairlead explain {meant}{named}"
+    if choice.service is not None and find(session.layout.instances(stack), Choice(job=choice.service)):
+        return f"'{choice.service}' is a job", f"fairlead logs --job {choice.service}{named}"
     if not meant and runs_nothing(database, stack):
         return "all that it has is routed to, and not run by fairlead", "fairlead status"
     return "", "fairlead status"

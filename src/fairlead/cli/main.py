@@ -95,6 +95,7 @@ def fairlead(ctx: click.Context) -> None:
 
     \b
     Examples:
+      fairlead init                write ./fairlead.yaml from what the folder holds
       fairlead up                  bring up ./fairlead.yaml, build first if need be
       fairlead status              what runs, and how it is
       fairlead check               are requests shared evenly?
@@ -110,12 +111,14 @@ def run(arguments: list[str]) -> int:
 
         return answer()
     output.never_fail_to_encode()
+    session = Session()
     try:
-        status = fairlead.main(arguments, prog_name="fairlead", standalone_mode=False, obj=Session())
+        status = fairlead.main(arguments, prog_name="fairlead", standalone_mode=False, obj=session)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except FairleadError as error:
+        error.next_step = session.typed(error.next_step)
         output.error(error)
         return error.exit_status
     except click.exceptions.NoArgsIsHelpError as error:

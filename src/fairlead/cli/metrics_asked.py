@@ -20,6 +20,8 @@ from fairlead.errors import NotFound, UsageError
 
 LOOPBACK = "127.0.0.1"
 
+HELP = "fairlead metrics --help"
+
 
 class Asked(NamedTuple):
     """Whose metrics, of when. since, until: as they were written, since "5m" means another moment at each look."""
@@ -72,7 +74,9 @@ def period_of(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         return None
     length = seconds(value, "--period")
     if length != int(length) or not 1 <= length <= 86400:
-        raise UsageError(f"--period {value!r} is no whole number of seconds from 1s to 1d")
+        raise UsageError(
+            f"--period {value!r} is no whole number of seconds from 1s to 1d", "", "Give it 10s, 1m or 5m."
+        )
     return int(length)
 
 
@@ -100,11 +104,11 @@ def refuse_nonsense(alone: Mapping[str, object], hosts: tuple[str, ...], as_json
     """alone: of these only one can be given."""
     given = [name for name, value in alone.items() if value not in (None, False)]
     if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} cannot be given together")
+        raise UsageError(f"{given[0]} and {given[1]} cannot be given together", "", HELP)
     if "--prometheus" in given and as_json:
-        raise UsageError("--prometheus and --json cannot be given together")
+        raise UsageError("--prometheus and --json cannot be given together", "", HELP)
     if hosts and "--listen" not in given:
-        raise UsageError("--host says nothing without --listen")
+        raise UsageError("--host says nothing without --listen", "", HELP)
 
 
 def refuse_what_cannot_be(asked: Asked, watch: float | None) -> None:
@@ -112,7 +116,7 @@ def refuse_what_cannot_be(asked: Asked, watch: float | None) -> None:
     from fairlead.metrics.catalogue import BY_NAME
 
     if asked.until is not None and watch is not None:
-        raise UsageError("--until and --watch cannot be given together", "what is watched is now")
+        raise UsageError("--until and --watch cannot be given together", "what is watched is now", HELP)
     if asked.zone and not asked.service:
         raise UsageError("--zone needs a service", "", "fairlead metrics SERVICE --zone ZONE")
     span_of(asked, datetime.now().astimezone())
@@ -150,5 +154,5 @@ def span_of(asked: Asked, now: datetime) -> tuple[datetime, datetime]:
     since = moment(asked.since, now, "--since")
     if since >= until:
         why = f"{shown(since.astimezone())} is not before {shown(until.astimezone())}"
-        raise UsageError("--since is not before --until", why)
+        raise UsageError("--since is not before --until", why, "Give --since the earlier of the two.")
     return since, until

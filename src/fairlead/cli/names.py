@@ -49,6 +49,14 @@ def services_of(database: str, stack: str) -> list[str]:
     return sorted(service["name"] for service in _in_files(database, [stack], "services"))
 
 
+def file_of(database: str, stack: str) -> str:
+    """The file that the stack which is up was brought up from, absolute; "" when it is not known."""
+    from json import loads
+
+    found = _asked(database, "SELECT record FROM stacks WHERE name = ?", stack)
+    return str(loads(found[0])["desired"]["stack"].get("path", "")) if found else ""
+
+
 def complete_stack(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return _matching(incomplete, lambda: _stacks(_database(ctx)))
 

@@ -12,6 +12,9 @@ import sys
 from collections.abc import Iterable
 from typing import IO, Any
 
+import click
+
+from fairlead.cli.session import Session
 from fairlead.core.printable import printable
 from fairlead.errors import FairleadError
 
@@ -47,6 +50,22 @@ def width(stream: IO[str] | None, otherwise: int) -> int:
         if (known := os.get_terminal_size(stream.fileno()).columns) > 1:  # type: ignore[union-attr]
             return known - 1
     return otherwise
+
+
+def line_width(stream: IO[str] | None) -> int | None:
+    """Characters that a line may have before it is `folded`; None, of what is no terminal: as many as it takes."""
+    return width(stream, 80) if is_terminal(stream) else None
+
+
+def folded(text: str, width: int | None, hanging: int) -> list[str]:
+    """`text` on as many lines of `width` characters as it needs, broken between words; those behind the first one begin
+    with `hanging` blanks."""
+    if width is None or len(text) <= width:
+        return [text]
+    from textwrap import wrap
+
+    room = max(20, width)
+    return wrap(text, room, subsequent_indent=" " * min(hanging, room // 3), break_on_hyphens=False)
 
 
 def paint(text: str, colour: str, *, on: bool) -> str:
@@ -90,11 +109,18 @@ def raw(text: str) -> None:
 
 
 def note(text: str) -> None:
+    # Both may lead to one file or pipe, where what was printed first has to stand first. Whether it could be written is
+    # asked at the end.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
     print(text, file=sys.stderr)
 
 
 def next_commands(*commands: str) -> None:
-    """The next useful commands, after what was done."""
+    """The next useful commands, after what was done, of the home that this one was about."""
+    context = click.get_current_context(silent=True)
+    if context is not None and (session := context.find_object(Session)) is not None:
+        commands = tuple(map(session.typed, commands))
     note(paint(f"next: {'  |  '.join(commands)}", "dim", on=coloured(sys.stderr)))
 
 

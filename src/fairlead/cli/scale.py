@@ -73,8 +73,10 @@ def command(
     output.note(output.cell(result["text"]))
     if as_json:
         output.json({key: result.get(key) for key in KEYS})
+    named = session.naming(meant)
     if result["desired"] == 0:
-        output.next_commands(f"fairlead scale {output.cell(service)} {max(1, int(result.get('declared') or 1))}")
+        again = max(1, int(result.get("declared") or 1))
+        output.next_commands(f"fairlead scale {output.cell(service)} {again}{named}")
     else:
-        output.next_commands("fairlead status", "fairlead check")
+        output.next_commands("fairlead status", f"fairlead check{named}")
     return 0

@@ -80,7 +80,7 @@ def pause(seconds: float) -> None:
     be nothing to write for long."""
     try:
         stdout = sys.stdout.fileno()
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # the last: there is none
         time.sleep(seconds)
         return
     if not stat.S_ISFIFO(os.fstat(stdout).st_mode):

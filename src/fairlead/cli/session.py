@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fairlead.core.layout import Layout, layout_of
@@ -32,6 +33,15 @@ class Session:
     def choose_home(self, folder: str) -> None:
         """What --home says; the last one wins."""
         self._home = folder
+
+    def typed(self, command: str) -> str:
+        """A `fairlead ...` that is shown to be copied, with what --home said: without it, it would be about another."""
+        program, _, rest = command.partition(" ")
+        if not self._home or program != "fairlead":
+            return command
+        from shlex import quote
+
+        return f"{program} --home {quote(self._home)} {rest}"
 
     @property
     def home(self) -> str:
@@ -67,6 +77,12 @@ class Session:
     def stack(self, client: Client, asked: str | None) -> str:
         """The stack that is meant; see `choose_stack`."""
         return choose_stack(stacks_of(client), asked, stack_here())
+
+    def naming(self, stack: str) -> str:
+        """` --stack NAME` for a command that is shown to be copied and is about `stack`; "" where it is understood."""
+        from fairlead.cli.names import stacks_kept
+
+        return naming(stack, stacks_kept(self.layout.database), stack_here())
 
 
 def default_home() -> str:
@@ -114,6 +130,12 @@ def choose_stack(names: list[str], asked: str | None, here: str | None) -> str:
     if len(names) > 1:
         raise UsageError("it is not clear which stack is meant", f"this home has {listed}", "Name one with --stack.")
     return names[0]
+
+
+def naming(stack: str, names: Iterable[str], here: str | None) -> str:
+    """` --stack NAME`, where `choose_stack` would not come to `stack` without it; else ""."""
+    understood = here == stack if here else set(names) <= {stack}
+    return "" if understood else f" --stack {printable(stack)}"
 
 
 def unavailable_because_nothing_runs(home: str) -> DaemonUnavailable:

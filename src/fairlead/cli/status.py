@@ -70,7 +70,7 @@ def command(session: Session, name: str | None, stack: str | None, watch: float 
         return
     for line in _drawn(answer):
         output.data(line)
-    _conclude(answer, session.home)
+    _conclude(answer, session)
 
 
 def _ask(session: Session, asked: str | None, *, explain: bool) -> dict[str, Any]:
@@ -90,12 +90,16 @@ def _drawn(answer: dict[str, Any]) -> list[str]:
     return table(answer, View(datetime.now(UTC), output.coloured(sys.stdout), width))
 
 
-def _conclude(answer: dict[str, Any], home: str) -> None:
+def _conclude(answer: dict[str, Any], session: Session) -> None:
     from fairlead.cli.status_table import next_useful
 
     if not answer["stacks"]:
-        output.note(f"no stack is up in {output.cell(home)}")
-    output.next_commands(*next_useful(answer))
+        from fairlead.cli.declared import up_command
+
+        output.note(f"no stack is up in {output.cell(session.home)}")
+        output.next_commands(up_command())
+        return
+    output.next_commands(*next_useful(answer, session.naming))
 
 
 def _watch(ask: Callable[[], dict[str, Any]], pace: float, home: str, as_json: bool) -> None:

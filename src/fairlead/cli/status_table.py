@@ -8,12 +8,12 @@ daemon of before an upgrade may answer: keys that were added later may be missin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from fairlead.cli import status_resources, status_scaling
-from fairlead.cli.output import cell, duration, moment, not_enforced, paint
+from fairlead.cli.output import cell, duration, folded, moment, not_enforced, paint
 from fairlead.cli.status_columns import HEADINGS as HEADINGS
 from fairlead.cli.status_columns import colours_of, columns_of, figures_of, fitting, is_aside, row_of
 from fairlead.core.figures import WINDOW
@@ -59,19 +59,22 @@ def _is_open(address: str) -> bool:
     return bool(address) and not address.startswith("127.") and address != "::1"
 
 
-def next_useful(answer: dict[str, Any]) -> tuple[str, ...]:
-    """Commands that are useful now."""
-    if not answer["stacks"]:
-        return ("fairlead up PATH",)
+def next_useful(answer: dict[str, Any], naming: Callable[[str], str]) -> tuple[str, ...]:
+    """Commands that are useful now, of an answer with stacks. naming: how a command has to name a stack, ` --stack
+    shop`, or "" where it is understood."""
     every = [(stack, service) for stack in answer["stacks"] for service in stack["services"]]
     suspended = [f"fairlead resume {_named(*one)}" for one in every if one[1].get("suspended")][:1]
     suspended += [said for stack in answer["stacks"] if (said := status_resources.next_useful(stack))][:1]
     if all(_healthy(stack) and not _troubled(stack) for stack in answer["stacks"]):
-        return (*suspended, "fairlead check", "fairlead logs --follow", "fairlead down")
+        # The one that is understood, when there are several.
+        named = min((naming(stack["name"]) for stack in answer["stacks"]), key=bool)
+        return (*suspended, f"fairlead check{named}", f"fairlead logs{named} --follow", f"fairlead down{named}")
     ill = [one for one in every if not _complete(one[1])]
-    if ill and not any(service.get("runs", True) for _, service in ill):
+    logged = [stack for stack, service in ill if service.get("runs", True)]
+    if ill and not logged:
         return (f"fairlead explain {_named(*ill[0])}", "fairlead events")  # it has no logs
-    return (*suspended, "fairlead events", "fairlead logs")
+    of = logged or [stack for stack in answer["stacks"] if _troubled(stack)]
+    return (*suspended, "fairlead events", f"fairlead logs{naming(of[0]['name'])}")
 
 
 def _named(stack: dict[str, Any], service: dict[str, Any]) -> str:
@@ -146,7 +149,7 @@ def _service(service: dict[str, Any], view: View) -> Iterator[str]:
     yield f"  {paint(cell(service['name']), 'bold', on=view.colour)}  {_release(service)}, {_size(service)}"
     # Why it has not as many as it should: what it waits for.
     if why := service.get("explanation"):
-        yield f"    {cell(why)}"
+        yield from _labelled("", cell(why), view)
     for text in status_resources.missing(service):
         yield from _labelled("needs", text, view)
     if did := told(figures_of(service)):
@@ -165,7 +168,7 @@ def _service(service: dict[str, Any], view: View) -> Iterator[str]:
         yield f"    {'  '.join(cells).rstrip()}"
         for line in (*_why(instance), _marks(instance)):
             if line:
-                yield f"      {line}"
+                yield from _indented(line, 6, view)
 
 
 def _resource(resource: dict[str, Any], view: View) -> Iterator[str]:
@@ -174,7 +177,7 @@ def _resource(resource: dict[str, Any], view: View) -> Iterator[str]:
         indent = "    " if number else "  "
         plain = "".join(part.text for part in parts)
         if view.width is not None and len(indent + plain) > view.width:
-            yield from (indent + line for line in _folded(plain, view.width - len(indent)))
+            yield from (indent + line for line in folded(plain, view.width - len(indent), 2))
         else:
             yield indent + "".join(_painted(part, view) for part in parts)
 
@@ -183,22 +186,18 @@ def _painted(part: status_resources.Part, view: View) -> str:
     return paint(part.text, part.colour, on=view.colour) if part.colour else part.text
 
 
-def _folded(text: str, width: int) -> list[str]:
-    from textwrap import wrap
-
-    return wrap(text, max(20, width), subsequent_indent="  ", break_on_hyphens=False)
+def _indented(text: str, indent: int, view: View) -> Iterator[str]:
+    """A sentence behind so many blanks, on as many lines as a narrow terminal needs."""
+    yield from (f"{'':{indent}}{line}" for line in folded(text, None if view.width is None else view.width - indent, 2))
 
 
 def _labelled(label: str, text: str, view: View) -> Iterator[str]:
     """A line below a service's own, on as many as a narrow terminal needs."""
-    whole = f"{label}: {text}" if label else text
-    folded = [whole]
-    if view.width is not None:
-        folded = _folded(whole, view.width - 4)
     colour = "yellow" if label in ("held", "suspended", "needs") else "dim"
-    first, *rest = folded
-    yield f"    {paint(first[: len(label)], colour, on=view.colour)}{first[len(label) :]}"
-    yield from (f"    {line}" for line in rest)
+    first, *rest = _indented(f"{label}: {text}" if label else text, 4, view)
+    behind = 4 + len(label)
+    yield f"    {paint(first[4:behind], colour, on=view.colour)}{first[behind:]}"
+    yield from rest
 
 
 def _why(instance: dict[str, Any]) -> Iterator[str]:

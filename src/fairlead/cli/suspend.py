@@ -71,7 +71,7 @@ Examples:
 def command(session: Session, service: str, processes: tuple[str, ...], stack: str | None, as_json: bool) -> None:
     answer = _ask(session, service, processes, stack, lambda client: client.suspend)
     _show(answer, as_json)
-    output.next_commands(f"fairlead resume {output.cell(answer['service'])}", "fairlead status")
+    output.next_commands(f"fairlead resume {_named(session, answer)}", "fairlead status")
 
 
 @click.command("resume", help=_RESUME, short_help="Let suspended processes of a service go on.", epilog=_STATUSES)
@@ -84,7 +84,7 @@ def command(session: Session, service: str, processes: tuple[str, ...], stack: s
 def resume(session: Session, service: str, processes: tuple[str, ...], stack: str | None, as_json: bool) -> None:
     answer = _ask(session, service, processes, stack, lambda client: client.resume)
     _show(answer, as_json)
-    output.next_commands("fairlead status", f"fairlead explain {output.cell(answer['service'])}")
+    output.next_commands("fairlead status", f"fairlead explain {_named(session, answer)}")
 
 
 Change = Callable[[str, str, Sequence[str]], dict[str, Any]]
@@ -104,6 +104,11 @@ def _ask(
         raise UsageError(output.cell(error), "", f"The processes are {', '.join(PROCESSES)}.") from error
     client = session.running()
     return change(client)(session.stack(client, stack), service, meant)
+
+
+def _named(session: Session, answer: dict[str, Any]) -> str:
+    """The service, as the next command has to name it."""
+    return output.cell(answer["service"]) + session.naming(answer["stack"])
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

@@ -128,7 +128,7 @@ def _only(acts: dict[str, bool]) -> str | None:
     """The option that says what is to be done, if one does."""
     given = sorted(name for name, is_given in acts.items() if is_given)
     if len(given) > 1:
-        raise UsageError(f"--{given[0]} and --{given[1]} cannot be given together")
+        raise UsageError(f"--{given[0]} and --{given[1]} cannot be given together", "", "fairlead trust --help")
     return given[0] if given else None
 
 

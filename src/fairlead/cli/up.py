@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from fairlead.cli import output
-from fairlead.cli.declared import declared
+from fairlead.cli.declared import declared, up_command
 from fairlead.cli.follow import follow
 from fairlead.cli.guest import Guest
 from fairlead.cli.names import complete_path
@@ -60,7 +60,7 @@ def command(session: Session, path: str, as_json: bool) -> int:
             lambda event: seen.update(stack=event.get("stack") or seen["stack"]),
         )
     except KeyboardInterrupt:
-        status = _give_up(session, seen["stack"])
+        status = _give_up(session, seen["stack"], file.path)
         guest.leave()
         return status
     except FairleadError:
@@ -73,7 +73,8 @@ def command(session: Session, path: str, as_json: bool) -> int:
             # What was shown before goes on, so it did not stop the `up`.
             output.note(f"certificate for {', '.join(map(output.cell, one['names']))}: {output.cell(one['problem'])}")
     first = ["fairlead trust"] if _trust_is_missing(session, certificates) else []
-    output.next_commands(*first, "fairlead status", "fairlead check", "fairlead logs --follow")
+    named = session.naming(result["stack"])
+    output.next_commands(*first, "fairlead status", f"fairlead check{named}", f"fairlead logs{named} --follow")
     return 0
 
 
@@ -106,8 +107,8 @@ def _who() -> str:
     return f"pid {os.getpid()}"
 
 
-def _give_up(session: Session, stack: str) -> int:
-    """Ctrl-C: the daemon puts back what was; we wait for it, unless Ctrl-C comes again."""
+def _give_up(session: Session, stack: str, path: str) -> int:
+    """Ctrl-C: the daemon puts back what was; we wait for it, unless Ctrl-C comes again. path: of the file."""
     if not stack:
         output.note("interrupted; the daemon goes on with it")
         output.next_commands("fairlead status", "fairlead down")
@@ -121,7 +122,7 @@ def _give_up(session: Session, stack: str) -> int:
         output.note("the daemon goes on giving it up")
     except FairleadError as problem:
         output.error(problem)
-    output.next_commands("fairlead status", "fairlead up")
+    output.next_commands("fairlead status", up_command(path))
     return 130
 
 

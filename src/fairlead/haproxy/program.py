@@ -111,8 +111,15 @@ async def _copied(packed: Program, copies: str) -> Program:
     try:
         await asyncio.to_thread(_copy, os.path.dirname(packed.path), folder)
     except OSError as problem:
-        raise BalancerError(f"HAProxy cannot be copied to {folder}", problem.strerror or str(problem)) from problem
+        advice = f"Make room in {os.path.dirname(copies)}, or choose another home with --home."
+        raise BalancerError(f"HAProxy cannot be copied to {folder}", _why(problem), advice) from problem
     return await _look_at(copy.path)
+
+
+def _why(problem: OSError) -> str:
+    """`copytree` tells all that it could not copy, each with the system's words inside; the first says why."""
+    said = re.search(r"\[Errno \d+\] ([^:]+)", str(problem))
+    return problem.strerror or (said[1] if said else str(problem))
 
 
 def _copy(source: str, folder: str) -> None:
