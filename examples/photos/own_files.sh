@@ -11,6 +11,6 @@ touch "$HOME/restart"
 exec uwsgi \
   --chdir="$HOME/site" --module="photos:create_app()" --lazy-apps --touch-workers-reload="$HOME/restart" \
   --http-socket="$1" --chmod-socket=660 --add-header="Connection: close" \
-  --master --processes=1 --threads=8 \
+  --master --processes=1 --threads=16 \
   --hook-master-start="unix_signal:15 gracefully_kill_them_all" \
   --disable-logging

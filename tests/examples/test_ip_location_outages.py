@@ -136,6 +136,7 @@ async def test_a_full_cache_is_gone_without(settings: Settings, valkey: Valkey) 
     "value",
     [
         b"no json", b"\x80\x04\x95.", b"[]", b"7", b'"text"', b"{}", b"null", b'{"at": "x", "place": null, "failure": "", "status": 1, "again": 0}',
+        b'{"at": 1' + b"0" * 400 + b', "place": null, "failure": "", "status": 502, "again": 0}',
         b'{"at": NaN, "place": null, "failure": "", "status": 502, "again": 0}', b'{"at": 0, "place": null, "failure": "", "status": 502, "again": Infinity}',
         b'{"at": 0, "place": null, "failure": "x", "status": 200, "again": 9e9}',
         json.dumps({"at": 2e9, "again": 0, "failure": "", "status": 502, "place": {"city": 5}}).encode(),
@@ -179,6 +180,26 @@ async def test_the_memory_of_an_instance_has_an_end() -> None:
         for number in range(1100):
             await one.lookups._keep(f"bundled:{number}", one.lookups._memory.get("x") or Kept(at=1.0))
         assert len(one.lookups._memory) == len(one.lookups._unsaved) == 1000
+
+
+async def test_what_was_forgotten_meanwhile_does_not_keep_the_rest_from_the_cache(
+    settings: Settings, valkey: Valkey
+) -> None:
+    async with instances(settings) as [one]:
+        await one.api(PUBLIC)
+        valkey.kill()
+        asked = [f"9.9.9.{number}" for number in range(20)]
+        for ip in asked:
+            await one.api(ip)
+        # As it is when a thousand others were asked about since.
+        for ip in asked[1:]:
+            del one.lookups._memory[f"ipstack:{ip}"]
+        valkey.start()
+
+        async def kept() -> bool:
+            return valkey.do("EXISTS", f"ip-location:ipstack:{asked[0]}") == b":1\r\n"
+
+        await until(kept, "what was learnt without the cache is in it")
 
 
 # How long Redis may take

@@ -79,6 +79,13 @@ async def test_every_answer_says_which_instance_gave_it_and_lets_a_browser_run_n
         assert (await one.client.post("/")).status_code == 405
 
 
+async def test_no_path_leads_to_the_host_that_a_request_names() -> None:
+    async with instances(Settings()) as [one]:
+        for path in ("/status/", "/health/", "/static", "/api//elsewhere.test", "/elsewhere.test/"):
+            answer = await one.get(path, Host="elsewhere.test")
+            assert (answer.status_code in (400, 404), "location" in answer.headers) == (True, False), path
+
+
 async def test_a_page_has_no_script_no_style_of_its_own_and_nothing_from_elsewhere() -> None:
     async with instances(Settings()) as [one]:
         for path in ("/", f"/?ip={PUBLIC}", "/?ip=193.0.14.129", "/?ip=10.0.0.1", "/?ip=x", "/?ip=::ffff:8.8.8.8"):

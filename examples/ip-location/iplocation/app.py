@@ -140,6 +140,8 @@ def create_app(settings: Settings, provider: Provider | None = None) -> Starlett
         exception_handlers={HTTPException: no_page},
         lifespan=living,
     )
+    # A redirect would lead to whatever host the request names.
+    app.router.redirect_slashes = False
     app.state.lookups, app.state.settings = lookups, settings
     return app
 

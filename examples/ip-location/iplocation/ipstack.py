@@ -127,7 +127,7 @@ def _error(error: Any, after: str) -> Failed | None:
         return Failed(f"ipstack refuses such calls: see IPSTACK_URL and the plan (error {code})", rest=REFUSED)
     if code == 429:
         return _limited(after)
-    if isinstance(code, int) and not isinstance(code, bool):
+    if isinstance(code, int) and not isinstance(code, bool) and 0 <= code < 10_000:
         return Failed(f"ipstack answered with error {code}")
     return Failed("ipstack answered with an error that it does not document")
 

@@ -191,7 +191,9 @@ class Lookups:
         await self.budget.settle()
         unsaved, self._unsaved = self._unsaved, set()
         for key in unsaved:
-            kept, now = self._memory[key], self._clock()
+            kept, now = self._memory.get(key), self._clock()
+            if kept is None:
+                continue  # forgotten meanwhile, for others that were asked about
             try:
                 await self.shared.put(key, kept.to_json(), keep_for(kept, now, self.settings), new=True)
             except Unreachable:
@@ -205,9 +207,10 @@ class Lookups:
             told = await self.shared.get(f"rest:{self.provider.name}")
         except Unreachable:
             told = None
-        if isinstance(told, dict) and isinstance(told.get("until"), int | float):
+        now = self._clock()
+        if isinstance(told, dict) and isinstance(told.get("until"), int | float) and told["until"] > now:
             self._rest = Failed(str(told.get("reason"))[:LONGEST], status=503 if told.get("status") == 503 else 502)
-            self._rest_until = min(told["until"], self._clock() + LONGEST_REST)
+            self._rest_until = min(told["until"], now + LONGEST_REST)
         seconds = self._rest_until - self._clock()
         if self._rest and seconds > 0:
             raise Failed(self._rest.reason, status=self._rest.status, rest=seconds, called=False, keep=False)

@@ -6,7 +6,6 @@ only text that can be shown and numbers that can be coordinates.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -94,6 +93,7 @@ def _degrees(fields: Mapping[str, Any], name: str, most: int) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotAPlace(f"{name} is no number")
-    if not math.isfinite(value) or abs(value) > most:
+    # Compared, not asked whether it is finite: an integer may be too large for that question.
+    if not -most <= value <= most:
         raise NotAPlace(f"{name} is not between -{most} and {most}")
     return round(float(value), 6)

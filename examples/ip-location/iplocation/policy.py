@@ -54,7 +54,7 @@ def kept_of(value: Any) -> Kept | None:
         if not (math.isfinite(at) and math.isfinite(again) and status in STATUSES):
             return None
         return Kept(at=at, place=place, failure=str(value["failure"])[:LONGEST], status=status, again=again)
-    except (KeyError, TypeError, ValueError, NotAPlace):
+    except (KeyError, TypeError, ValueError, OverflowError, NotAPlace):
         return None
 
 

@@ -26,6 +26,9 @@ LONGEST_UPLOAD = 600.0
 
 LONGEST_TITLE = 200
 
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Unseen, and yet part of what is written: of Persian words, and of emoji that are made of several."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -105,4 +108,5 @@ class Album:
 
 def _cleaned(title: str) -> str:
     """One line without control characters, which databases and terminals do not bear."""
-    return " ".join("".join(char if char.isprintable() else " " for char in title).split())[:LONGEST_TITLE]
+    kept = "".join(char if char.isprintable() or char in JOINERS else " " for char in title)
+    return " ".join(kept.split())[:LONGEST_TITLE]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from photos.problems import BucketDown
 from photos.settings import BucketSettings
@@ -30,8 +30,11 @@ OURS = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:original|vi
 LINK_LIFE = 600
 """Seconds that a presigned URL holds."""
 
+ASKING: dict[str, Any] = {"read_timeout": 3, "retries": {"mode": "standard", "total_max_attempts": 1}}
+"""How long "is it there?" may take: once."""
+
 REMEMBERED = 2.0
-"""Seconds for which an answer to "is it there?" is believed."""
+"""Seconds for which its answer is believed."""
 
 
 class Bucket:
@@ -47,6 +50,9 @@ class Bucket:
             patience |= {"request_checksum_calculation": "when_required"}
             patience |= {"response_checksum_validation": "when_required", "s3": {"addressing_style": "path"}}
         self._client = session.client("s3", config=Config(signature_version="s3v4", **patience), **own)
+        # "Is it there?" is asked for pages that can do without it, so it is soon given up.
+        asking = Config(signature_version="s3v4", **(patience | ASKING))
+        self._asker = session.client("s3", config=asking, **own)
         self._public = None
         self.public_origin = ""
         """Where presigned URLs lead; "" when pictures are served through the app."""
@@ -56,7 +62,10 @@ class Bucket:
             parts = urlsplit(settings.public_endpoint)
             self.public_origin = f"{parts.scheme}://{parts.netloc}"
         self._asking = threading.Lock()
-        self.forget()
+        self._asked_at = float("-inf")
+        self._answered: bool | None = None
+        """None: nobody has asked yet."""
+        self._hangs = False
 
     def put(self, id: str, objects: Iterable[tuple[str, bytes]]) -> None:
         """Store these (kind, content) of a photo. When one fails the others may be there: `remove` them."""
@@ -67,6 +76,9 @@ class Bucket:
 
     def get(self, id: str, kind: str) -> bytes | None:
         """The content; None when there is none."""
+        # Were each picture waited for, a bucket that hangs would soon have all threads.
+        if self._hangs and not self.answers():
+            raise BucketDown
         with _reached():
             try:
                 answer = self._client.get_object(Bucket=self._name, Key=_key(id, kind))
@@ -98,23 +110,28 @@ class Bucket:
                         yield match[1], found["LastModified"]
 
     def answers(self) -> bool:
-        """Whether it does, as of the last two seconds."""
-        with self._asking:
+        """Whether it does, as of the last two seconds. While one asks, the others go by the answer before."""
+        if not self._asking.acquire(blocking=self._answered is None):
+            return bool(self._answered)
+        try:
             if time.monotonic() - self._asked_at >= REMEMBERED:
                 try:
-                    self._client.head_bucket(Bucket=self._name)
-                    self._answered = True
-                except (BotoCoreError, ClientError):
+                    self._asker.head_bucket(Bucket=self._name)
+                    self._answered, self._hangs = True, False
+                except (BotoCoreError, ClientError) as problem:
                     self._answered = False
+                    self._hangs = isinstance(problem, ConnectTimeoutError | ReadTimeoutError)
                 self._asked_at = time.monotonic()
-            return self._answered
+            return bool(self._answered)
+        finally:
+            self._asking.release()
 
     def forget(self) -> None:
         """The next `answers` asks."""
-        self._asked_at, self._answered = float("-inf"), False
+        self._asked_at, self._answered, self._hangs = float("-inf"), None, False
 
     def close(self) -> None:
-        for client in (self._client, self._public):
+        for client in (self._client, self._asker, self._public):
             if client is not None:
                 client.close()
 

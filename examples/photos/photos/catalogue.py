@@ -241,7 +241,8 @@ _AWAY = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.Timeou
 
 
 def engine_of(url: URL) -> Engine:
-    """Connections that notice that the server has been away, and that never wait for ever."""
+    """Connections that notice that the server has been away, and wait for it no longer than they must. Only a
+    PostgreSQL that is frozen, on a machine that is not, is waited for until somebody ends it."""
     if url.get_dialect().name == "postgresql":
         patience: dict[str, Any] = {
             "connect_timeout": CONNECT_PATIENCE,

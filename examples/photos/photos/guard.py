@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import threading
 
-from flask import Flask, Response, current_app, request, session
+from flask import Flask, Response, current_app, g, request, session
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from photos.problems import Forged
+from photos.problems import Busy, Forged
 from photos.settings import Settings
 
 LONGEST = 24 * 3600
 """Seconds that a page may lie open before its forms are too old."""
+
+FORMS_AT_ONCE = 12
+"""Of an instance; fewer than its threads in fairlead.yaml. A form holds a thread while it comes, however slowly it is
+sent, and while its picture waits for a turn: the pages and the health check need some that are left."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -48,10 +53,21 @@ def protect(app: Flask, settings: Settings, picture_origin: str) -> None:
     )
     app.jinja_env.globals.update(csrf_token=csrf_token, submission_token=submission_token, settings=settings)
 
+    room = threading.BoundedSemaphore(FORMS_AT_ONCE)
+
     @app.before_request
     def _check() -> None:
         if request.method not in SAFE:
+            # Before anything of it is read.
+            if not room.acquire(blocking=False):
+                raise Busy("This instance takes in as many uploads as it can.")
+            g.has_room = True
             _check_token()
+
+    @app.teardown_request
+    def _leave(_: BaseException | None) -> None:
+        if g.pop("has_room", False):
+            room.release()
 
     @app.after_request
     def _mark(response: Response) -> Response:

@@ -8,6 +8,7 @@ taken. A file is what it contains, never what it is called. NotAPicture, BrokenP
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -24,8 +25,15 @@ FORMATS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WebP", "GIF": "
 MOST_PIXELS = 50_000_000
 """Of a picture; four bytes each while it is worked on. A small file can claim to hold any number."""
 
+MOST_SCANS = 100
+"""Of a JPEG. Programs write about ten; each goes over the whole picture again, and may be seventy bytes long, so that a
+file of 20 MB could keep a processor busy for a quarter of an hour."""
+
 VIEW, THUMB = (2048, 2048), (640, 640)
 """The boxes that the two fit into."""
+
+STRIP = 32
+"""Rows, once it is small, of what is made smaller at a time."""
 
 AT_ONCE = 2
 """Pictures that an instance works on at a time: what bounds its memory."""
@@ -59,13 +67,15 @@ def drawn(data: bytes) -> Picture:
         width, height = image.size
         if width * height > MOST_PIXELS:
             raise _too_many(width, height)
+        if format == "JPEG" and _has_too_many_scans(data):
+            raise BrokenPicture("This JPEG goes over its picture again and again, as none does that a program saved.")
         try:
             # A JPEG can be decoded at a half, a quarter or an eighth of its size: less work, and less memory.
             image.draft("RGB", VIEW)
             # Before anything else is asked of it: what cannot be decoded must fail here.
             image.load()
             orientation = _orientation(image)
-            upright = _turned(_in_srgb(image), orientation)
+            upright = _turned(_in_srgb(_smaller(image)), orientation)
             if orientation >= 5:
                 width, height = height, width
             upright.thumbnail(VIEW, Image.Resampling.LANCZOS)
@@ -105,6 +115,23 @@ def _too_many(width: int = 0, height: int = 0) -> TooLarge:
     return TooLarge(f"This picture has {size}; {most} million are the most.", "Save it smaller and upload that.")
 
 
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
+"""Of a JPEG, with a length behind it. After FF, 00 is a byte of the picture; 01, and D0 to D7, have no length; another
+FF fills up."""
+
+
+def _has_too_many_scans(jpeg: bytes) -> bool:
+    """Of its first picture: phones put others, and films, behind it."""
+    scans, at = 0, 2
+    while (marker := _MARKER.search(jpeg, at)) and marker[1] != b"\xd9":
+        scans += marker[1] == b"\xda"
+        if scans > MOST_SCANS:
+            return True
+        # The length counts itself; what it spans may look like markers.
+        at = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
+    return False
+
+
 def _orientation(image: Image.Image) -> int:
     """How the camera was held, as EXIF numbers it; 1, upright, when that is missing or broken."""
     try:
@@ -129,14 +156,37 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def _in_srgb(image: Image.Image) -> Image.Image:
-    """As opaque RGB, in the colours that browsers expect of a picture that does not say."""
-    profile = image.info.get("icc_profile")
+def _smaller(image: Image.Image) -> Image.Image:
+    """In a mode that can be worked with, and less than twice the view's size; a JPEG was decoded so already.
+
+    Strip by strip: a copy of the whole in another mode may need 200 MB, and what follows would need several."""
+    factor = max(image.width // VIEW[0], image.height // VIEW[1])
+    if factor < 2:
+        return _plain(image)
+    small: Image.Image | None = None
+    for top in range(0, image.height, STRIP * factor):
+        strip = image.crop((0, top, image.width, min(top + STRIP * factor, image.height)))
+        strip = _plain(strip).reduce(factor)
+        small = small or Image.new(strip.mode, (strip.width, -(-image.height // factor)))
+        small.paste(strip, (0, top // factor))
+    assert small is not None, "a picture has a row"
+    small.info = {key: image.info[key] for key in ("icc_profile",) if key in image.info}
+    return small
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Eight bits for each colour, no palette, no bits for pixels."""
     if image.mode.startswith("I"):
         # 16 bits of grey: the upper eight are what can be shown.
         image = image.point(lambda value: value / 256, "L") if image.mode == "I" else _upper_bits(image)
     if image.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
+        return image.convert("RGBA")
+    return image.convert("L") if image.mode == "1" else image
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """As opaque RGB, in the colours that browsers expect of a picture that does not say."""
+    profile = image.info.get("icc_profile")
     image = _by_profile(image, profile) if profile else image
     if image.mode == "RGBA":
         behind = Image.new("RGB", image.size, BEHIND)

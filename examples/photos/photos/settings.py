@@ -1,8 +1,8 @@
 """What the environment says, read once at start: every name, its meaning, and one sentence when it is wrong.
 
 Where the keys of the bucket come from is boto3's business (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-`AWS_DEFAULT_REGION`, or the role of the machine). They are never used for Rekognition when the bucket has an endpoint
-of its own: then they are keys of that bucket, and Amazon does not know them.
+`AWS_DEFAULT_REGION`, or the role of the machine). They are never used for Rekognition when the bucket's endpoint is not
+Amazon's: then they are keys of that bucket, and Amazon does not know them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from sqlalchemy import URL
 
@@ -110,11 +111,19 @@ def _own_endpoint(env: _Environment) -> str:
     return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
 
 
+def _is_amazons(endpoint: str) -> bool:
+    return not endpoint or (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
 def _rekognition(env: _Environment) -> RekognitionSettings | None:
-    """`PHOTOS_LABELS`: `local`, `rekognition`, or `auto`, which is Rekognition when there are keys for it."""
+    """`PHOTOS_LABELS`: `local`, `rekognition`, or `auto`, which is Rekognition when there are credentials of AWS: keys
+    for it alone, or those of a bucket at Amazon."""
     wish = env.get("PHOTOS_LABELS").lower() or "auto"
     key_id, secret = env.get("REKOGNITION_ACCESS_KEY_ID"), env.get("REKOGNITION_SECRET_ACCESS_KEY")
     region = env.get("REKOGNITION_REGION")
+    # The keys and the region of a bucket that is not Amazon's say nothing of Rekognition's.
+    is_amazons = _is_amazons(_own_endpoint(env))
+    region = region or (env.get("AWS_DEFAULT_REGION") or env.get("AWS_REGION") if is_amazons else "")
     if wish not in ("auto", "local", "rekognition"):
         raise SettingsError(f"PHOTOS_LABELS is {wish!r}, and should be auto, local or rekognition")
     if wish == "local":
@@ -123,14 +132,13 @@ def _rekognition(env: _Environment) -> RekognitionSettings | None:
         lacks = "REKOGNITION_SECRET_ACCESS_KEY" if key_id else "REKOGNITION_ACCESS_KEY_ID"
         raise SettingsError(f"{lacks} is missing: Rekognition needs both, the key's id and the secret")
     if not key_id and wish == "auto":
-        return None
-    if not key_id and _own_endpoint(env):
+        has_keys = is_amazons and env.get("AWS_ACCESS_KEY_ID") and env.get("AWS_SECRET_ACCESS_KEY")
+        return RekognitionSettings(region=region) if has_keys and region else None
+    if not key_id and not is_amazons:
         raise SettingsError(
             "PHOTOS_LABELS is rekognition, and there are no keys for it: those of AWS_ACCESS_KEY_ID belong to the "
             "bucket at AWS_ENDPOINT_URL_S3; set REKOGNITION_ACCESS_KEY_ID and REKOGNITION_SECRET_ACCESS_KEY"
         )
-    # The region of a bucket that is not Amazon's says nothing of Rekognition's.
-    region = region or ("" if _own_endpoint(env) else env.get("AWS_DEFAULT_REGION") or env.get("AWS_REGION"))
     if not region:
         raise SettingsError("REKOGNITION_REGION is missing: it says which Rekognition to ask, for example eu-central-1")
     return RekognitionSettings(region=region, key_id=key_id, secret=secret)

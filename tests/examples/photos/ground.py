@@ -30,7 +30,9 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "photos"
 FILES = {"postgres": "fairlead.yaml", "mysql": "fairlead.mysql.yaml"}
 sys.path.insert(0, str(EXAMPLE))
 
+from photos import bucket as bucket_module  # noqa: E402
 from photos import create_app  # noqa: E402
+from photos import guard as guard_module  # noqa: E402
 from photos import migrate as migrate_module  # noqa: E402
 from photos import pictures as picture_module  # noqa: E402
 from photos import settings as settings_module  # noqa: E402
@@ -42,7 +44,9 @@ from photos.migrate import migrate  # noqa: E402
 __all__ = [
     "EXAMPLE",
     "Album",
+    "bucket_module",
     "create_app",
+    "guard_module",
     "migrate",
     "migrate_module",
     "picture_module",

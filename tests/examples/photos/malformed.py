@@ -60,6 +60,19 @@ def resized_gif(width: int, height: int) -> bytes:
     return GIF[:6] + size + GIF[10:at] + size + GIF[at + 4 :]
 
 
+def many_scans(count: int, between: bytes = b"") -> bytes:
+    """A JPEG of one block that is gone over `count` times, with `between` before each."""
+
+    def segment(marker: int, body: bytes) -> bytes:
+        return b"\xff" + bytes([marker]) + struct.pack(">H", len(body) + 2) + body
+
+    head = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, b"\x08\0\x08\0\x08\1\1\x11\0")
+    tables = segment(0xC4, b"\0\1" + b"\0" * 16) + segment(0xC4, b"\x10\1" + b"\0" * 16)
+    first = segment(0xDA, b"\1\1\0\0\0\0") + b"\x7f"
+    again = between + segment(0xDA, b"\1\1\0\1\x3f\0") + b"\x7f"
+    return b"\xff\xd8" + head + tables + first + again * (count - 1) + b"\xff\xd9"
+
+
 def zipped(name: str, content: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -159,6 +172,11 @@ def refused() -> Iterator[tuple[str, bytes, Status]]:
         b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\x3f\0" * 2 + b"VP8 \0\0\0\0",
         (*LARGE, *TYPE, *BROKEN),
     )
+    # Small files that are long to look at.
+    yield "scans.jpg", many_scans(3000), BROKEN
+    yield "scans-filled-up.jpg", many_scans(3000, b"\xff\xff"), BROKEN
+    yield "scans-behind-markers-without-length.jpg", many_scans(3000, b"\xff\x01\xff\xff\xff\xd0\xff\xff"), BROKEN
+    yield "scans-behind-comments.jpg", many_scans(3000, b"\xff\xfe\0\x05\xff\xd9\0"), BROKEN
     # More bytes than are taken.
     yield "50-MB.jpg", JPEG + b"\0" * 50_000_000, LARGE
     yield "just-over.png", PNG + b"\0" * (20 * 1024 * 1024), LARGE
@@ -185,6 +203,9 @@ def accepted() -> Iterator[tuple[str, bytes]]:
         yield f"page-behind.{name}", data + MARK
         yield f"archive-behind.{name}", data + zipped("x.html", MARK)
         yield f"named-wrong.{'png' if name == 'jpg' else 'jpg'}", data
+    yield "scans-as-programs-write-them.jpg", many_scans(20)
+    yield "scans-in-a-comment.jpg", encoded(SMALL, "JPEG", comment=b"\xff\xda" * 5000)
+    yield "film-behind.jpg", JPEG + b"\xff\xda" * 5000
     yield "comment.jpg", encoded(SMALL, "JPEG", comment=MARK)
     yield "comment.png", encoded(SMALL, "PNG", pnginfo=comment)
     yield "comment.gif", encoded(SMALL, "GIF", comment=MARK)

@@ -234,7 +234,8 @@ def test_the_name_and_the_type_that_a_browser_sends_decide_nothing(any_ground: G
 
 @pytest.mark.parametrize(
     ("title", "kept"),
-    [("  two   words\r\n", "two words"), ("a\0b\x1b[31m\u202e", "a b [31m"), ("é" * 300, "é" * 200), ("{{7*7}}%s'\";--", "{{7*7}}%s'\";--")],
+    [("  two   words\r\n", "two words"), ("a\0b\x1b[31m\u202e", "a b [31m"), ("é" * 300, "é" * 200), ("{{7*7}}%s'\";--", "{{7*7}}%s'\";--"),
+     ("\U0001f469\u200d\U0001f52c می\u200cخواهم", "\U0001f469\u200d\U0001f52c می\u200cخواهم")],
 )  # fmt: skip
 def test_a_title_is_one_line_of_text(ground: Ground, title: str, kept: str) -> None:
     assert ground.instance().visitor().upload(pictures.jpeg(pictures.plain()), title=title)["title"] == kept

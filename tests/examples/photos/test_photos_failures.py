@@ -7,13 +7,22 @@ form sent again makes it so, once; and what is left over in the bucket is remove
 
 from __future__ import annotations
 
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from fairlead.spec import read
+
 from . import pictures
-from .ground import Ground, Instance, Visitor, objects_of, sweep_module
+from .ground import EXAMPLE, Ground, Instance, Visitor, bucket_module, guard_module, objects_of, sweep_module
+from .serving import serving
 from .wire import When, Wire
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -165,6 +174,69 @@ def test_without_the_bucket_the_gallery_is_there_and_says_what_is_missing(ground
     assert visitor.get(stored["view"]).status_code == 200
     assert visitor.upload(DATA, form=visitor.form())
     assert form
+
+
+def test_a_bucket_that_hangs_is_not_waited_for_again_and_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that waits holds a thread, and the health check needs one."""
+    instance = ground.instance()
+    visitor = instance.visitor()
+    stored = visitor.upload(DATA)
+    ground.bucket.freeze()
+    instance.album.bucket.forget()
+    monkeypatch.setattr(bucket_module, "REMEMBERED", 3600)
+    assert "The bucket, where the pictures are, does not answer" in visitor.get("/").text
+    turns = ground.bucket.turns
+    for path in (stored["view"], stored["thumb"]) * 10:
+        is_told(visitor.get(path, Accept="application/json"))
+    assert "does not answer" in visitor.get(stored["url"]).text
+    assert ground.bucket.turns == turns, "nobody asked it"
+    ground.mend()
+    monkeypatch.setattr(bucket_module, "REMEMBERED", 0)
+    assert instance.album.bucket.answers()
+    assert visitor.get(stored["view"]).status_code == 200
+
+
+def test_who_sends_slowly_leaves_the_pages_to_others(any_ground: Ground) -> None:
+    instance, room = any_ground.instance(), guard_module.FORMS_AT_ONCE
+    visitor, senders = instance.visitor(), ExitStack()
+    form = visitor.form()
+    with serving(instance.app) as url, senders:
+        for _ in range(room):
+            senders.enter_context(half_a_form(url))
+        deadline = time.monotonic() + 30
+        while (answer := visitor.send(DATA, form=form)).status_code != 503:
+            assert time.monotonic() < deadline, "all of them are being taken in"
+            # One of them may have come while this visitor's form had the last room, and was refused.
+            senders.enter_context(half_a_form(url))
+        assert answer.headers["Retry-After"] == "5"
+        assert "as many uploads as it can" in answer.json["error"]
+        assert visitor.get("/").status_code == visitor.get("/health").status_code == 200
+    # They have gone away, and their room is free.
+    deadline = time.monotonic() + 30
+    while (answer := visitor.send(DATA, form=form)).status_code == 503:
+        assert time.monotonic() < deadline, answer.text
+    assert answer.status_code in (200, 201)
+
+
+@contextmanager
+def half_a_form(url: str) -> Iterator[None]:
+    """Of which no more comes, while the block lasts."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as sender:
+        sender.sendall(
+            b"POST /photos HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            b"Content-Length: 1000000\r\n\r\n--x\r\n"
+        )
+        yield
+
+
+def test_its_threads_are_more_than_the_forms_that_are_taken_in() -> None:
+    for file in ("fairlead.yaml", "fairlead.mysql.yaml"):
+        [service] = read(str(EXAMPLE / file), env={}).services
+        assert service.program.threads >= guard_module.FORMS_AT_ONCE + 4
+    threads = re.search(r"--threads=(\d+)", (EXAMPLE / "own_files.sh").read_text())
+    assert threads
+    assert int(threads[1]) >= guard_module.FORMS_AT_ONCE + 4
 
 
 def test_a_photo_whose_objects_somebody_removed_says_so_and_can_be_deleted(ground: Ground) -> None:

@@ -144,14 +144,26 @@ def rekognition_of(**environment: str) -> object:
     return settings_module.Settings.read({**NEEDED, **environment}).rekognition
 
 
-def test_without_keys_for_it_rekognition_is_not_asked_whatever_keys_the_bucket_has() -> None:
+AMAZONS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-west-1"}
+
+
+def test_without_credentials_of_aws_rekognition_is_not_asked() -> None:
     assert rekognition_of() is None
-    assert rekognition_of(**LOCAL_BUCKET) is None
-    assert rekognition_of(AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="x", AWS_DEFAULT_REGION="eu-west-1") is None
+    assert rekognition_of(**LOCAL_BUCKET) is None, "its keys are no keys of AWS"
+    assert rekognition_of(**AMAZONS | LOCAL_BUCKET) is None, "nor are these, whatever else is set"
+    assert rekognition_of(**AMAZONS | {"AWS_DEFAULT_REGION": ""}) is None
+    assert rekognition_of(**AMAZONS, PHOTOS_LABELS="local") is None
     assert rekognition_of(**KEYS, PHOTOS_LABELS="local") is None
 
 
-def test_with_keys_or_on_aws_when_told_so_it_is() -> None:
+def test_with_the_keys_of_a_bucket_at_amazon_it_is() -> None:
+    found = settings_module.RekognitionSettings(region="eu-west-1")
+    assert rekognition_of(**AMAZONS) == found
+    assert rekognition_of(**AMAZONS, AWS_ENDPOINT_URL_S3="https://s3.eu-west-1.amazonaws.com") == found
+    assert rekognition_of(**AMAZONS, AWS_ENDPOINT_URL_S3="https://s3.amazonaws.com.example.org") is None
+
+
+def test_with_keys_of_its_own_or_on_aws_when_told_so_it_is() -> None:
     found = rekognition_of(**LOCAL_BUCKET, **KEYS)
     assert found == settings_module.RekognitionSettings(region="eu-west-1", key_id="AKIATESTS", secret="of the tests")
     assert "of the tests" not in repr(found)

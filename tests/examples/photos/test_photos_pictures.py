@@ -186,6 +186,37 @@ def test_a_large_photo_of_a_camera_is_not_decoded_whole(monkeypatch: pytest.Monk
     assert opened(picture.view).size == (2048, 1536)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "I;16"])
+def test_a_large_picture_is_made_smaller_before_it_is_worked_on(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Other than a JPEG, it can only be decoded whole."""
+    ramp = Image.linear_gradient("L").resize((6500, 4100))
+    image = Image.merge("LA", (ramp, ramp)).convert(mode) if "A" in mode else ramp.convert(mode)
+    worked_on, in_srgb = [], picture_module._in_srgb
+    monkeypatch.setattr(picture_module, "_in_srgb", lambda image: worked_on.append(image.size) or in_srgb(image))
+    picture = drawn(pictures.encoded(image, "PNG", compress_level=1))
+    assert worked_on == [(2167, 1367)], "a third each way"
+    assert (picture.width, picture.height) == (6500, 4100)
+    view = opened(picture.view).convert("L")
+    assert view.size == (2048, 1292)
+    small = image.convert("RGBA").reduce(3).resize(view.size)
+    behind = Image.new("RGBA", view.size, "white")
+    behind.alpha_composite(small)
+    difference = ImageChops.difference(behind.convert("L"), view)
+    if mode != "I;16":
+        assert sum(difference.histogram()[24:]) < 0.01 * view.width * view.height
+    else:
+        assert view.getextrema()[1] <= 1, "256 is one of 65,536"
+
+
+@pytest.mark.parametrize("size", [(1, 9000), (9000, 1), (4095, 10), (4096, 4097), (20_000, 37)])
+def test_a_large_picture_of_any_shape_keeps_it_to_a_pixel_or_two(size: tuple[int, int]) -> None:
+    picture = drawn(pictures.encoded(pictures.plain(size=size), "PNG"))
+    view = opened(picture.view)
+    scale = 2048 / max(size)
+    assert view.size == tuple(pytest.approx(max(1, side * scale), abs=2) for side in size)
+    assert near(view.getpixel((view.width - 1, view.height - 1)), (40, 90, 200))
+
+
 def test_only_so_many_are_worked_on_at_once_and_the_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_module, "PATIENCE", 0.05)
     data, at_work, leave = malformed.JPEG, threading.Semaphore(0), threading.Event()

@@ -2,7 +2,8 @@
 
 A conversation is counted in turns: a turn begins when the client speaks after the server has (or first of all). Cut
 `before` a turn, the server never hears it; cut `after` it, the server has heard it and the client never gets the answer.
-From then on every connection is closed at once, until `mend`.
+From then on every connection is closed at once, until `mend`. Frozen, it takes connections and whatever is said, and no
+answer comes; `mend` ends these.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Wire:
         self.callers = 0
         """Connections that were asked for, in vain or not."""
         self.is_down = False
+        self._flows = threading.Event()
+        self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -44,11 +47,17 @@ class Wire:
         with self._lock:
             self.turns, self._cut_at = 0, (turn, when)
 
+    def freeze(self) -> None:
+        """Now."""
+        self._flows.clear()
+
     def mend(self) -> None:
+        self._flows.set()
         with self._lock:
             self.is_down, self._cut_at, self.turns = False, None, 0
 
     def close(self) -> None:
+        self._flows.set()
         self.cut()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -87,6 +96,9 @@ class Wire:
                 if one is client and not client_spoke:
                     turn = self._begin()
                 client_spoke_before, client_spoke = client_spoke, one is client
+                if not self._flows.is_set():
+                    self._flows.wait()
+                    return
                 is_answer = one is server and client_spoke_before
                 if self._is_due(turn, "before") if one is client else is_answer and self._is_due(turn, "after"):
                     self.cut()

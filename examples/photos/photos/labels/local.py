@@ -26,6 +26,8 @@ GREY = 40
 MOSTLY = 0.4
 """Share of the pixels that a colour needs."""
 
+CASCADES: str = cv2.data.haarcascades  # type: ignore[attr-defined]  # its types leave it out
+
 HUES = (("red", 0, 9), ("orange", 10, 22), ("yellow", 23, 34), ("green", 35, 84), ("blue", 85, 129),
         ("purple", 130, 154), ("pink", 155, 171), ("red", 172, 179))  # fmt: skip
 """Colour, and the hues that are called so, of OpenCV's 180."""
@@ -39,7 +41,7 @@ class LocalDetector:
         cv2.setNumThreads(1)
         self._lock = threading.Lock()
         self._face, self._eyes, self._smile, self._cat = (
-            cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
+            cv2.CascadeClassifier(f"{CASCADES}haarcascade_{name}.xml")
             for name in ("frontalface_default", "eye", "smile", "frontalcatface_extended")
         )
 
