@@ -35,17 +35,17 @@ demo: $(VENV)/.installed
 	@echo "(here \`fairlead\` is $(VENV)/bin/fairlead; \`. $(VENV)/bin/activate\` makes the short name work)" >&2
 
 test: $(VENV)/.dev
-	$(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	$(VENV)/bin/pytest -n $(WORKERS) $(TESTS)
 
 lint: $(VENV)/.dev
-	$(VENV)/bin/ruff check src tests bench
-	$(VENV)/bin/ruff format --check src tests bench
+	$(VENV)/bin/ruff check src tests bench examples
+	$(VENV)/bin/ruff format --check src tests bench examples
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.dev
-	$(VENV)/bin/ruff format src tests bench
-	$(VENV)/bin/ruff check --fix src tests bench
+	$(VENV)/bin/ruff format src tests bench examples
+	$(VENV)/bin/ruff check --fix src tests bench examples
 
 soak: $(VENV)/.dev
 	FAIRLEAD_SOAK_MINUTES=$(MINUTES) $(VENV)/bin/pytest -m soak -s tests/soak
@@ -55,7 +55,7 @@ bench: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
-	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find src tests bench examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.dev: $(UV) pyproject.toml uv.lock
 	@$(UV) sync --quiet --locked --group dev

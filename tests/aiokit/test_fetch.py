@@ -141,7 +141,7 @@ async def test_a_server_that_says_nothing_or_never_ends_is_left_in_time() -> Non
 async def test_a_caller_that_goes_away_leaves_no_thread_behind() -> None:
     with answering(b"", holds=True) as (url, asked):
         task = asyncio.create_task(fetched(url, timeout=60))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not asked:
                 await asyncio.sleep(0.01)
         task.cancel()
@@ -151,7 +151,7 @@ async def test_a_caller_that_goes_away_leaves_no_thread_behind() -> None:
 
 
 async def until_no_thread_asks() -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while [thread for thread in threading.enumerate() if thread.name.startswith("get from")]:
             await asyncio.sleep(0.01)
 

@@ -57,8 +57,8 @@ async def test_two_shims_in_one_folder_start_the_program_once(place: Place) -> N
     place.leaders.extend(leader for leader in settled if leader not in shims)
     assert len({leader.identity for leader in settled}) == 1
     log = Path(place.folder, "log")
-    await wait_until(lambda: "started" in log.read_text(), 5, "the program's first line")
-    await wait_until(lambda: len(strays.members(MARKER, place.folder, None)) == 2, 5, "one shim and one program")
+    await wait_until(lambda: "started" in log.read_text(), 60.0, "the program's first line")
+    await wait_until(lambda: len(strays.members(MARKER, place.folder, None)) == 2, 60.0, "one shim and one program")
     assert log.read_text().count("started") == 1
 
 
@@ -119,7 +119,7 @@ async def test_an_end_that_does_not_come_names_who_is_left() -> None:
     with tempfile.TemporaryDirectory() as folder:
         child = subprocess.Popen(["/usr/bin/sleep", "300"], env={MARKER: folder})
         try:
-            await wait_until(lambda: strays.members(MARKER, folder, None), 5, "the child")
+            await wait_until(lambda: strays.members(MARKER, folder, None), 60.0, "the child")
             with pytest.raises(EngineError, match=f"pid {child.pid} in state"):
                 await strays.end(MARKER, folder, None, 0)
         finally:
@@ -133,10 +133,10 @@ async def test_a_program_is_told_to_end_by_the_signal_of_the_callers_choice_and_
     )
     log = Path(place.folder, "log")
     await place.launcher.settle(leader)
-    await wait_until(lambda: "up" in log.read_text(), 30, "the program's first line")
+    await wait_until(lambda: "up" in log.read_text(), 60.0, "the program's first line")
     await leader.terminate(signal.SIGINT)
     await leader.terminate()
-    await wait_until(lambda: not leader.alive, 30, "its end")
+    await wait_until(lambda: not leader.alive, 60.0, "its end")
     assert log.read_text() == "up\nINT\n"
     assert leader.outcome() == Outcome(exit_status=3)
     assert leader.look() == Process(alive=False, outcome=Outcome(exit_status=3))
@@ -152,6 +152,6 @@ async def test_output_may_go_elsewhere_and_a_shim_may_be_called_otherwise(place:
     )
     place.leaders.append(leader)
     await place.launcher.settle(leader)
-    await wait_until(lambda: "fairlead-else" in Path(elsewhere).read_text(), 30, "its lines")
+    await wait_until(lambda: "fairlead-else" in Path(elsewhere).read_text(), 60.0, "its lines")
     assert Path(elsewhere).read_text().startswith("out\nerr\n42\n")
     assert not os.path.exists(f"{place.folder}/log")

@@ -112,7 +112,7 @@ async def test_a_cancelled_one_leaves_no_thread() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while [thread for thread in threading.enumerate() if thread.name.startswith("post to")]:
                 await asyncio.sleep(0.01)
 

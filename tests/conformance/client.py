@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-PATIENCE = 10.0
+PATIENCE = 30.0
+"""Seconds for what must come, on a machine that does other things."""
 
 Headers = Iterable[tuple[str, str]]
 

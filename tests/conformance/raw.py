@@ -445,7 +445,7 @@ class Client:
         length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
         writer.write(f"{method} {path} HTTP/1.1\r\nHost: test\r\n{length}\r\n".encode() + body)
         found: list[Message] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not found or int(found[-1].first) < 200:
                 try:
                     message, done = _answer(self._unread, 0, method)

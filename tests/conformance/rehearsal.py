@@ -36,7 +36,7 @@ from tests.haproxy.worlds import RealWorld
 Result = TypeVar("Result")
 Change = Callable[[Routing], Routing]
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 PACE = 0.05
 """Seconds between looks; control looks once a second and at every change."""
 

@@ -261,7 +261,7 @@ def test_a6_expect_is_answered_by_the_target(up: Up) -> None:
 def test_a6_the_clients_wish_for_its_connection(up: Up) -> None:
     with up.client() as client:
         assert client.ask("/", [("Connection", "close")]).one("connection") == "close"
-        assert client.ends(2)
+        assert client.ends()
     mine = up.servers["web"].last
     assert "close" not in mine.all("connection")
     assert seen(up).connection == mine.connection

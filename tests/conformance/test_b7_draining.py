@@ -81,7 +81,7 @@ def test_b7_a_websocket_goes_on(bring_up: Callable[..., Up]) -> None:
         time.sleep(0.3)
         assert client.send(b"still").read(5) == b"still"
         up.deregister(up.target("web", "a"))
-        assert client.ends(3)
+        assert client.ends()
 
 
 @fact("B7", "At the end of the delay a request in flight gets 502", "beyond",
@@ -91,10 +91,12 @@ def test_b7_the_end_of_the_delay(bring_up: Callable[..., Up]) -> None:
         for method, status in expected.items():
             up = bring_up(file(f"end-{retry[:3]}-{method.lower()}", retry))
             with up.servers["a"].doing(silence()), up.servers["b"].doing(ok(b"b")), up.client() as client:
-                while not up.servers["a"].heard:
+                a, b = (up.servers[name].heard for name in "ab")
+                while not a:
+                    others = len(b)
                     client.send(request(method=method))
-                    time.sleep(0.05)
-                    if not up.servers["a"].heard:
+                    up.rehearsal.until(lambda a=a, b=b, others=others: a or len(b) > others, "it at a target")
+                    if not a:
                         client.answer()
                 up.drain(up.target("web", "a"))
                 up.deregister(up.target("web", "a"))
@@ -108,7 +110,7 @@ def test_b7_no_delay(bring_up: Callable[..., Up]) -> None:
     began = time.monotonic()
     up.drain(target)
     up.deregister(target)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     assert {up.ask().text for _ in range(4)} == {"b"}
 
 

@@ -110,7 +110,7 @@ async def test_nine_hundred_slow_clients_starve_nobody() -> None:
                 headers = await slow.opened(HEADERS, b"GET / HTTP/1.1\r\nHost: test\r\nX-Slow: ")
                 connected = loop.time()
                 while len([one for one in headers if one in ended]) < ENOUGH:
-                    assert loop.time() < connected + HEADER_TIME + 15, f"{len(ended)} of {HEADERS} have ended"
+                    assert loop.time() < connected + HEADER_TIME + 45, f"{len(ended)} of {HEADERS} have ended"
                     send_a_byte(headers, ended)
                     send_a_byte(bodies, ended)
                     read_a_little(readers, got)
@@ -123,4 +123,4 @@ async def test_nine_hundred_slow_clients_starve_nobody() -> None:
             assert not [one for one in bodies if one in ended], "a body may come slowly"
             assert len(got) == READERS
             assert HEADERS + BODIES + READERS < most < MOST_FDS
-        await wait_until(lambda: descriptors(world.pid) < before + 50, 10, "the end of all connections")
+        await wait_until(lambda: descriptors(world.pid) < before + 50, 60, "the end of all connections")

@@ -106,7 +106,7 @@ async def check(door: Door, case: Case, method: bytes) -> None:
         expected = f"{door.target.name} {honest} /honest-{door.asked} {len(body)}"
         assert answer.body.decode() == expected, f"{where}: the next client's answer"
     if case.cut:
-        await wait_until(lambda: is_tidy(door.target), 5, f"the end of what was cut off ({where})")
+        await wait_until(lambda: is_tidy(door.target), 60.0, f"the end of what was cut off ({where})")
     assert judge(door.target) == [], where
 
     seen = [one for one in door.target.seen[before:] if not one.target.startswith("/honest")]
@@ -163,7 +163,7 @@ async def test_defensive_closes_both_connections_behind_an_ambiguous_request(doo
         (answer,) = answers_in(await talk(door.port, raw, lambda _: False))
         assert answer.body.decode() == f"{door.target.name} GET /blamed 2"
         (visit,) = [one for one in door.target.visits if b"GET /blamed " in one.received]
-        await wait_until(partial(is_closed, visit), 5, "the end of the target's connection")
+        await wait_until(partial(is_closed, visit), 60.0, "the end of the target's connection")
         assert judge(door.target) == []
 
 

@@ -81,13 +81,6 @@ async def a_server(answer: Answer = well, tls: ssl.SSLContext | None = None) -> 
         yield server
     finally:
         listening.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while server.open:
                 await asyncio.sleep(0.005)
-
-
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,7 +10,8 @@ import pytest
 from fairlead.drill.load import Load, run
 from fairlead.drill.report import Result
 from fairlead.errors import UsageError
-from tests.drill.servers import OK, Answer, Exchange, a_free_port, a_server, well
+from tests.drill.servers import OK, Answer, Exchange, a_server, well
+from tests.ports import a_free_port
 
 BOTH: tuple[Literal["new", "keep_alive"], ...] = ("new", "keep_alive")
 
@@ -24,16 +25,16 @@ async def test_every_request_is_sent_once_and_answered(connections: Literal["new
     assert report.p50 is not None
     assert report.p99 is not None
     assert report.max is not None
-    assert 0 < report.p50 <= report.p99 <= report.max < 1
+    assert 0 < report.p50 <= report.p99 <= report.max
 
 
 async def test_a_new_connection_is_made_for_each_request_or_kept_ones_are_used_again() -> None:
     async with a_server() as fresh:
         await run(fresh.url, rate=100, duration=0.2, connections="new")
     async with a_server() as kept:
-        await run(kept.url, rate=100, duration=0.2, connections="keep_alive")
+        await run(kept.url, rate=100, duration=0.2, connections="keep_alive", max_open=2)
     assert fresh.connections == 20
-    assert kept.connections < 5
+    assert kept.connections <= 2
     assert "connection: close" in fresh.seen[0].head
     assert "connection: close" not in kept.seen[0].head
 
@@ -97,7 +98,8 @@ async def test_each_fault_is_counted_by_its_kind(
     answer: Answer, statuses: dict[int, int], errors: dict[str, int], connections: Literal["new", "keep_alive"]
 ) -> None:
     async with a_server(answer) as server:
-        report = await run(server.url, rate=100, duration=0.04, timeout=0.2, connections=connections)
+        patience = 0.2 if "no answer in time" in errors else 30.0
+        report = await run(server.url, rate=100, duration=0.04, timeout=patience, connections=connections)
     assert (report.statuses, report.errors) == (statuses, errors)
     assert report.lost == 4 - statuses.get(200, 0)
     assert len(report.failures) == report.lost
@@ -115,7 +117,7 @@ async def test_a_kept_connection_that_the_server_closes_loses_the_request_on_it_
         await well(exchange) if first else exchange.close()
 
     async with a_server(once_only) as server:
-        report = await run(server.url, rate=20, duration=0.2, connections="keep_alive")
+        report = await run(server.url, rate=20, duration=0.2, connections="keep_alive", max_open=1)
     assert report.statuses == {200: 2}
     assert report.errors == {"closed before the answer, on a kept connection": 2}
 
@@ -175,7 +177,7 @@ async def test_the_rate_is_kept_while_the_server_stalls() -> None:
         await well(exchange)
 
     async with a_server(stall) as server, Load(server.url, rate=100) as load:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(server.seen) < 20:
                 await asyncio.sleep(0.01)
         assert load.report().sent == 0
@@ -230,7 +232,7 @@ async def test_a_story_that_fails_ends_the_load_at_once() -> None:
         load = Load(server.url, rate=100, timeout=30)
 
         async def story() -> None:
-            async with asyncio.timeout(5), load:
+            async with asyncio.timeout(60), load:
                 while not server.seen:
                     await asyncio.sleep(0.01)
                 raise RuntimeError("the story failed")

@@ -49,7 +49,7 @@ async def drilled(
         drill.daemon.url = server.url
         subject = chosen(drill.daemon.stack, None, None)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 drill.found = await measure(
                     drill.daemon, subject, asked, Listening(line=drill.lines.append, step=step), stop
                 )

@@ -80,7 +80,7 @@ class LocalWorld:
 
     async def ready(self, instance: str) -> None:
         """Its program has written its first line."""
-        await wait_until(lambda: self.output(instance), 5.0, f"the first line of {instance}")
+        await wait_until(lambda: self.output(instance), 60.0, f"the first line of {instance}")
 
     async def murder(self, instance: str) -> None:
         os.kill(self.record(instance, "pid"), signal.SIGKILL)

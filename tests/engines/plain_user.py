@@ -55,7 +55,7 @@ async def story(world: LocalWorld) -> None:
     assert process.alive
     assert process.pid is None
     await other.kill(STACK, "web-5")
-    await wait_until(lambda: world.living("web-5") == 0, 5.0, "the end of web-5")
+    await wait_until(lambda: world.living("web-5") == 0, 60.0, "the end of web-5")
 
 
 async def main() -> None:

@@ -56,7 +56,7 @@ async def launched(world: LocalWorld, engine: LocalEngine, *argv: str) -> int:
     pid = (await runs(engine, "web-1")).pid
     assert pid is not None
     line = Path(f"/proc/{pid}/cmdline")
-    await wait_until(lambda: b"FAIRLEAD_CWD" not in line.read_bytes(), 5.0, "the program in place of its launch")
+    await wait_until(lambda: b"FAIRLEAD_CWD" not in line.read_bytes(), 60.0, "the program in place of its launch")
     return pid
 
 
@@ -75,7 +75,7 @@ async def test_whoever_is_killed_nothing_is_left_after_clear(
     engine = world.engine()
     await engine.launch(world.order("web-1", behaviour))
     await world.ready("web-1")
-    await wait_until(lambda: world.living("web-1") == 3, 5.0, "launcher, program and child")
+    await wait_until(lambda: world.living("web-1") == 3, 60.0, "launcher, program and child")
     if victim == "group":
         os.killpg(world.record("web-1", "shim"), signal.SIGKILL)
     else:
@@ -90,22 +90,22 @@ async def test_whoever_is_killed_nothing_is_left_after_clear(
 async def test_a_child_with_a_clean_environment_is_found_by_its_session(world: LocalWorld) -> None:
     engine = world.engine()
     pid = await launched(world, engine, "/bin/sh", "-c", "env -i sleep 300 & echo $!; exec sleep 300")
-    child = int(await wait_until(lambda: world.output("web-1"), 5.0, "the child's pid"))
+    child = int(await wait_until(lambda: world.output("web-1"), 60.0, "the child's pid"))
     os.kill(pid, signal.SIGKILL)
     await is_gone(engine, "web-1")
     await engine.clear(STACK, "web-1")
-    await wait_until(lambda: not _lives(child), 5.0, "the child's end")
+    await wait_until(lambda: not _lives(child), 60.0, "the child's end")
 
 
 async def test_a_child_in_a_clean_session_is_found_by_its_parent(world: LocalWorld) -> None:
     engine = world.engine()
     await launched(world, engine, "/bin/sh", "-c", "env -i setsid sleep 300 & echo $!; wait")
-    child = int(await wait_until(lambda: world.output("web-1"), 5.0, "the child's pid"))
-    await wait_until(lambda: os.getsid(child) == child, 5.0, "the child's session")
+    child = int(await wait_until(lambda: world.output("web-1"), 60.0, "the child's pid"))
+    await wait_until(lambda: os.getsid(child) == child, 60.0, "the child's session")
     os.kill(world.record("web-1", "shim"), signal.SIGKILL)
     await is_gone(engine, "web-1")
     await engine.clear(STACK, "web-1")
-    await wait_until(lambda: not _lives(child), 5.0, "the child's end")
+    await wait_until(lambda: not _lives(child), 60.0, "the child's end")
 
 
 async def test_a_signal_to_the_whole_group_leaves_the_record_of_how_the_program_ended(world: LocalWorld) -> None:
@@ -132,9 +132,9 @@ async def test_sigterm_reaches_the_program_only_and_only_once(world: LocalWorld)
     # Short sleeps: a signal just before a sleep is heard only after it.
     program += "while True: time.sleep(0.05)\n"
     await launched(world, engine, PYTHON, "-S", "-c", program)
-    await wait_until(lambda: world.output("web-1") == "up\n", 5.0, "the program's first line")
+    await wait_until(lambda: world.output("web-1") == "up\n", 60.0, "the program's first line")
     await engine.stop(STACK, "web-1")
-    await wait_until(lambda: world.output("web-1") == "up\nTERM\n", 5.0, "the program's answer to SIGTERM")
+    await wait_until(lambda: world.output("web-1") == "up\nTERM\n", 60.0, "the program's answer to SIGTERM")
     await engine.stop(STACK, "web-1")
     again = world.engine()
     await again.stop(STACK, "web-1")
@@ -205,7 +205,7 @@ async def test_a_program_holds_none_of_our_descriptors_and_hears_every_signal(wo
     try:
         pid = await launched(world, engine, "sleep", "300")
         # Its loader may hold a library open for a moment; what it inherited it would hold for ever.
-        await wait_until(lambda: sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"], 5.0, "only 0, 1 and 2")
+        await wait_until(lambda: sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"], 60.0, "only 0, 1 and 2")
         assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
         os.kill(pid, signal.SIGINT)
         assert (await is_gone(engine, "web-1")).outcome == Outcome(signal=2)
@@ -225,7 +225,7 @@ async def test_a_program_may_open_its_own_output_again(world: LocalWorld) -> Non
 async def test_the_run_folder_and_what_is_made_there_have_the_balancers_group(world: LocalWorld) -> None:
     engine = world.engine()
     await engine.launch(world.order_of("web-1", ("/bin/sh", "-c", "touch $HOME/made; id -u; exec sleep 300")))
-    await wait_until(lambda: world.output("web-1"), 5.0, "the program's user")
+    await wait_until(lambda: world.output("web-1"), 60.0, "the program's user")
     run, made = os.stat(world.run("web-1")), os.stat(f"{world.run('web-1')}/made")
     if world.user is None:
         assert stat.S_IMODE(run.st_mode) == 0o700
@@ -253,7 +253,7 @@ async def test_the_same_launch_twice_at_once_is_one_instance(world: LocalWorld) 
     first, second = world.engine(), world.engine()
     await asyncio.gather(*(engine.launch(world.order("web-1")) for engine in (first, second, first)))
     assert (await runs(first, "web-1")).pid == (await runs(second, "web-1")).pid
-    await wait_until(lambda: world.living("web-1") == 2, 5.0, "one launcher and one program")
+    await wait_until(lambda: world.living("web-1") == 2, 60.0, "one launcher and one program")
 
 
 async def test_a_launch_whose_caller_gave_up_is_not_lost(world: LocalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +266,7 @@ async def test_a_launch_whose_caller_gave_up_is_not_lost(world: LocalWorld, monk
 
     monkeypatch.setattr(engine._launcher, "settle", never_settles)
     task = asyncio.create_task(engine.launch(world.order("web-1")))
-    await wait_until(lambda: world.living("web-1"), 5.0, "the first process")
+    await wait_until(lambda: world.living("web-1"), 60.0, "the first process")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -288,7 +288,7 @@ async def test_a_zombie_is_not_alive_even_when_nobody_collects_it(world: LocalWo
     os.kill(pid, signal.SIGKILL)
     shim = world.record("web-1", "shim")
     os.waitid(os.P_PID, shim, os.WEXITED | os.WNOWAIT)
-    assert await wait_until(lambda: _state(shim) == "Z", 5.0, "the zombie")
+    assert await wait_until(lambda: _state(shim) == "Z", 60.0, "the zombie")
     again = world.engine()
     process = await seen(again, "web-1")
     assert process is not None
@@ -487,5 +487,5 @@ def _marked(folder: str) -> subprocess.Popen[bytes]:
 async def test_what_a_shell_says_of_the_end_of_a_program_is_no_line_of_its_log(world: LocalWorld) -> None:
     engine = world.engine()
     await engine.launch(world.order_of("web-1", ("/bin/sh", "-c", "echo before; kill -KILL $$")))
-    await wait_until(lambda: os.path.exists(f"{world.folder('web-1')}/exit"), 5.0, "its end to be recorded")
+    await wait_until(lambda: os.path.exists(f"{world.folder('web-1')}/exit"), 60.0, "its end to be recorded")
     assert world.output("web-1") == "before\n"

@@ -100,7 +100,7 @@ async def test_a_living_log_is_marked_and_capped_and_read_as_one(world: LocalWor
         a_worker(world, "worker-1", PYTHON, "-S", "-c", program + "sys.stdout.flush(); time.sleep(300)")
     )
     path = f"{world.folder('worker-1')}/log"
-    await wait_until(lambda: os.stat(path).st_size == 16_000_000, 30, "16 MB", seen=lambda: os.stat(path).st_size)
+    await wait_until(lambda: os.stat(path).st_size == 16_000_000, 60.0, "16 MB", seen=lambda: os.stat(path).st_size)
     await engine.tend()
     assert os.stat(path).st_blocks * 512 < LIMIT
     assert os.stat(f"{path}.1").st_size <= LIMIT
@@ -179,7 +179,7 @@ async def test_the_memory_of_an_instance_is_that_of_its_whole_group_and_shared_p
     assert await engine.memory(STACK, "web-1") is None
     program = "import os, time\nx = bytearray(40_000_000)\nos.fork()\nprint('up', flush=True)\ntime.sleep(300)"
     await engine.launch(world.order_of("web-1", (PYTHON, "-S", "-c", program)))
-    await wait_until(lambda: world.output("web-1") == "up\nup\n", 5, "both processes")
+    await wait_until(lambda: world.output("web-1") == "up\nup\n", 60.0, "both processes")
     held = await engine.memory(STACK, "web-1")
     assert held is not None
     assert 40_000_000 < held < 70_000_000
@@ -278,7 +278,7 @@ async def test_whoever_follows_a_log_misses_and_doubles_nothing_while_it_is_capp
         follower = subprocess.Popen(command, env={**os.environ, "FAIRLEAD_HOME": world.home}, stdout=file)
     shown, lines = followed.open("rb"), 0
     try:
-        await wait_until(lambda: followed.read_bytes().endswith(b"\n"), 20, "the follower's first line")
+        await wait_until(lambda: followed.read_bytes().endswith(b"\n"), 60.0, "the follower's first line")
         await engine.launch(a_worker(world, "web-2", PYTHON, "-S", "-c", NUMBERS, str(total)))
         log, cuts = CappedLog(f"{world.folder('web-2')}/log"), 0
         while await is_alive(engine):
@@ -293,7 +293,7 @@ async def test_whoever_follows_a_log_misses_and_doubles_nothing_while_it_is_capp
                 await engine.close()
                 engine = world.engine()
             await asyncio.sleep(0.02)
-        await wait_until(lambda: b"the end" in followed.read_bytes()[-500:], 20, "the last line")
+        await wait_until(lambda: b"the end" in followed.read_bytes()[-500:], 60.0, "the last line")
     finally:
         follower.send_signal(2)
         follower.wait(10)

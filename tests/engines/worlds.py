@@ -60,7 +60,7 @@ async def until(engine: Engine, instance: str, holds: Callable[[Process], object
         last[0] = await seen(engine, instance)
         return last[0] if last[0] is not None and holds(last[0]) else None
 
-    found = await wait_until(look, 5.0, f"{instance} {what}", seen=lambda: last[0])
+    found = await wait_until(look, 60.0, f"{instance} {what}", seen=lambda: last[0])
     assert found is not None
     return found
 

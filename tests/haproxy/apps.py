@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import socket
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+from tests.ports import a_free_port as free_port
+
+__all__ = ["WEBSOCKET_KEY", "Answer", "App", "Headers", "Load", "ask", "free_port", "read_message"]
 
 Headers = dict[str, str]
 
@@ -36,6 +39,8 @@ class App:
     seen: Counter[str] = field(default_factory=Counter)
     checks: list[tuple[str, Headers]] = field(default_factory=list)
     requests: list[tuple[str, Headers]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    """When there is one, a request is answered when it is set."""
     die_on: str = ""
     says: str = ""
     """Header lines of its answers, each with its line end."""
@@ -96,6 +101,8 @@ class App:
                 self.kill()
                 return False
             await asyncio.sleep(self.delay)
+            if self.gate is not None:
+                await self.gate.wait()
         body = self.name.encode()
         status = self.health if checked else self.status
         writer.write(f"HTTP/1.1 {status} X\r\n{self.says}content-length: {len(body)}\r\n\r\n".encode() + body)
@@ -135,7 +142,11 @@ class Load:
         self._one_by_one: set[asyncio.Task[None]] = set()
         self._pacer: asyncio.Task[None] | None = None
         self.outcomes: Counter[str] = Counter()
-        self.slowest = 0.0
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have begun and not ended."""
+        return len(self._one_by_one)
 
     @property
     def lost(self) -> dict[str, int]:
@@ -162,19 +173,9 @@ class Load:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def _send(self) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 outcome = str((await ask(self._port, self._method)).status)
         except (OSError, EOFError) as problem:
             outcome = type(problem).__name__
         self.outcomes[outcome] += 1
-        self.slowest = max(self.slowest, loop.time() - began)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

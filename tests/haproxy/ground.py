@@ -22,7 +22,7 @@ from fairlead.haproxy import access, maps
 from fairlead.haproxy.render import Place, render
 from fairlead.haproxy.servers import Member
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 LOG_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_APPEND
 

@@ -40,7 +40,7 @@ def a_process_like_haproxy(files: Files, generation: int) -> Iterator[subprocess
 
 
 async def started(process: subprocess.Popen[bytes]) -> None:
-    await wait_until(lambda: b"-x" in Path(f"/proc/{process.pid}/cmdline").read_bytes(), 5, "the program's start")
+    await wait_until(lambda: b"-x" in Path(f"/proc/{process.pid}/cmdline").read_bytes(), 60.0, "the program's start")
 
 
 def test_a_record_comes_back_as_it_was(files: Files) -> None:

@@ -219,10 +219,9 @@ def test_a_request_that_a_target_answered(house: House) -> None:
         client.ask(wire(target="/some/path?q=1", headers=(("Host", "Shop.test"), ("User-Agent", "curl/8.0"))))
         found = house.line()
     address = house.mirrors["shop.web"].address
-    changing = {name: found.pop(name) for name in ("time", "created", "client", "received", "sent", "target_time", "trace", "connection")}  # fmt: skip
+    changing = {name: found.pop(name) for name in ("time", "created", "client", "received", "sent", "request_time", "target_time", "response_time", "trace", "connection")}  # fmt: skip
     assert found == {
-        "type": "http", "elb": f"app/shop/{id_of('shop')}", "target": address, "request_time": "0.000",
-        "response_time": "0.000", "status": "200", "target_status": "200",
+        "type": "http", "elb": f"app/shop/{id_of('shop')}", "target": address, "status": "200", "target_status": "200",
         "request": f"GET http://shop.test:{house.ports['plain']}/some/path?q=1 HTTP/1.1", "agent": "curl/8.0",
         "cipher": "-", "protocol": "-", "group": f"targetgroup/web/{id_of('shop.web')}", "domain": "-",
         "certificate": "-", "rule": "0", "actions": "forward", "redirect": "-", "error": "-", "targets": address,
@@ -232,12 +231,12 @@ def test_a_request_that_a_target_answered(house: House) -> None:
     assert re.fullmatch(r"127\.0\.0\.1:\d+", changing["client"])
     assert re.fullmatch(TRACE, changing["trace"])
     assert re.fullmatch("TID_[0-9a-f]{16}", changing["connection"])
-    assert re.fullmatch(r"0\.\d{3}", changing["target_time"])
+    assert all(re.fullmatch(r"\d\.\d{3}", changing[f"{what}_time"]) for what in ("request", "target", "response"))
     assert int(changing["received"]) > 0
     assert int(changing["sent"]) > 0
     times = [datetime.fromisoformat(changing[name]) for name in ("created", "time")]
     assert all(re.fullmatch(MICROSECONDS, changing[name]) for name in ("created", "time"))
-    slack = timedelta(seconds=0.1)
+    slack = timedelta(seconds=0.1)  # HAProxy's own clock is corrected in steps
     assert before - slack <= times[0] <= times[1] <= datetime.now(UTC) + slack
 
 
@@ -245,13 +244,15 @@ def test_how_long_a_target_took_is_told_in_seconds_with_three_decimals(house: Ho
     mirror = house.mirrors["loud.web"]
     for delay in (0.0, 0.05, 1.1):
         mirror.delay = delay
+        began = time.monotonic()
         try:
             found = house.ask("shared", wire(headers=(("Host", "loud.test"),)), "shared")
         finally:
             mirror.delay = 0.0
-        told(found, {"request_time": "0.000", "response_time": "0.000", "status": "200"})
-        assert re.fullmatch(r"\d\.\d{3}", found["target_time"])
-        assert delay - 0.002 <= float(found["target_time"]) < delay + 0.35
+        took = time.monotonic() - began
+        assert found["status"] == "200"
+        assert all(re.fullmatch(r"\d\.\d{3}", found[name]) for name in ("request_time", "target_time", "response_time"))
+        assert delay - 0.002 <= float(found["target_time"]) <= took + 0.001
 
 
 def test_a_client_is_told_apart_by_its_address_whatever_its_family(house: House) -> None:
@@ -467,7 +468,7 @@ def test_a_client_that_leaves_is_logged_once(house: House) -> None:
     client = socket.create_connection(("127.0.0.1", house.ports["plain"]))
     client.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nabc")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    time.sleep(0.05)  # until it is on its way: nothing tells when
+    time.sleep(0.5)  # until it is on its way: nothing tells when
     client.close()
     told(house.line(), {"status": "400", "target_status": "-", "target_time": "-1"})
 

@@ -67,13 +67,14 @@ async def who(real: RealWorld, count: int, cookie: str = "", method: str = "GET"
 
 async def test_with_least_outstanding_requests_the_idle_target_gets_them(real: RealWorld) -> None:
     await serve(real, 2, algorithm="least_outstanding_requests")
-    real.apps["web-1"].delay = real.apps["web-2"].delay = 1.0
+    gate = real.apps["web-1"].gate = real.apps["web-2"].gate = asyncio.Event()
     slow = asyncio.create_task(ask(real.port), name="slow request")
     report = await real.until(lambda seen: any(one.sessions for one in seen.targets), "the request inside")
     (busy,) = [one.id for one in report.targets if one.sessions]
     for app in real.apps.values():
-        app.delay = 0.0
+        app.gate = None
     assert busy not in await real.send(10)
+    gate.set()
     assert (await slow).status == 200
 
 
@@ -101,10 +102,10 @@ async def test_a_target_that_answers_with_errors_gets_fewer_requests_until_it_do
     sick.status = 500
 
     async def until(holds: Callable[[BalancerReport], bool], what: str) -> None:
-        async with asyncio.timeout(20):
-            while not holds(await real.balancer.observe()):
-                await who(real, 10)
-        assert holds(await real.balancer.observe()), what
+        deadline = asyncio.get_running_loop().time() + 60
+        while not holds(await real.balancer.observe()):
+            assert asyncio.get_running_loop().time() < deadline, what
+            await who(real, 10)
 
     await until(anomalous("web-1"), "web-1 anomalous")
     weights = {key: member.weight for key, member in real.balancer._wanted.members.items()}
@@ -148,23 +149,29 @@ async def share_of(real: RealWorld, name: str) -> int:
     return (await who(real, 60))[name]
 
 
+def at_most(seconds: float, ramp: float) -> float:
+    """What `share_of` may find beside one other so many seconds after a ramp began: HAProxy's steps are of a second, and
+    a request more now and one less then is no promise broken."""
+    weight = min(1.0, (seconds + 1.0) / ramp)
+    return 60 * weight / (1 + weight) + 2
+
+
 async def test_a_new_targets_share_grows_beside_a_full_one_and_the_first_get_all_at_once(real: RealWorld) -> None:
     await serve(real, 2, slow_start=3.0)
     assert await who(real, 20) == {"web-1": 10, "web-2": 10}, "the first of a group"
     await real.balancer.drain(GROUP, "web-2")
     await real.balancer.deregister(GROUP, "web-2")
-    began = asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
+    began, shares = loop.time(), []
     await admit(real, await real.target(3))
-    shares = []
-    while asyncio.get_running_loop().time() < began + 2.6:
+    while real.balancer._ledger.ramps():
         shares.append(await share_of(real, "web-3"))
-        await real.balancer.observe()
+        most = at_most(loop.time() - began, 3.0)
+        assert shares[-1] <= most, f"{shares} after {loop.time() - began:.1f} s, and not {most:.0f}"
         await asyncio.sleep(0.4)
-    assert shares[0] <= 8, shares
+        await real.balancer.observe()
     # Of 60 requests taken in turn, a share is one more now and one less then.
     assert all(later >= sooner - 1 for sooner, later in pairwise(shares)), shares
-    assert shares[0] + 1 < shares[-1], shares
-    await real.until(lambda _: not real.balancer._ledger.ramps(), "the ramp's end")
     assert await who(real, 40) == {"web-1": 20, "web-3": 20}, "exact again"
 
 
@@ -173,16 +180,18 @@ async def test_a_reload_and_a_new_daemon_in_the_middle_of_a_ramp_do_not_make_it_
     routing = a_routing(real.port, groups=(group,), attributes=LONG)
     (one,) = await serve(real, 1, slow_start=6.0)
     two = await real.target(2)
-    await admit(real, two)
     began = asyncio.get_running_loop().time()
+    await admit(real, two)
     await real.until(lambda _: real.balancer._wanted.members[GROUP, "web-2"].ramped > 0.5, "half of the ramp")
     targets = tuple(replace(target, mode="in_service") for target in (one, two))
     await real.restart_daemon(Traffic(routings=(a_routing(real.port, groups=(group,)),), targets=targets))
     await real.balancer.configure("shop", routing)
-    assert 0 < await share_of(real, "web-2") < 28, "still on its way, not all at once"
+    anew = asyncio.get_running_loop().time()
+    share = await share_of(real, "web-2")
+    assert 0 < share <= at_most(asyncio.get_running_loop().time() - began, 6.0), "still on its way, not all at once"
     await real.until(lambda _: not real.balancer._ledger.ramps(), "the ramp's end")
-    # HAProxy says so within its own steps of a second.
-    assert asyncio.get_running_loop().time() - began < 9.0
+    # Half of it was over then. HAProxy says so within its own steps of a second.
+    assert asyncio.get_running_loop().time() - anew < 5.0
     assert await who(real, 20) == {"web-1": 10, "web-2": 10}
 
 
@@ -258,11 +267,12 @@ async def test_a_sticky_target_that_goes_is_replaced_without_an_error(real: Real
 
 async def test_what_runs_inside_a_sticky_target_goes_on_while_it_drains(real: RealWorld) -> None:
     await serve(real, 2, stickiness=STICKY)
-    real.apps["web-1"].delay = 0.5
+    gate = real.apps["web-1"].gate = asyncio.Event()
     slow = asyncio.create_task(answer(real.port, f"AWSALB={a_cookie('web-1')}"), name="slow request")
     socket = await websocket(real.port, f"AWSALB={a_cookie('web-1')}")
     await real.until(lambda seen: seen.targets[0].sessions == 2, "both inside")
     await real.balancer.drain(GROUP, "web-1")
+    gate.set()
     assert (await slow)[:2] == (200, "web-1")
     assert await echoes(socket)
     await real.balancer.deregister(GROUP, "web-1")
@@ -577,7 +587,7 @@ async def test_a_silent_target_is_a_504_after_the_idle_time(real: RealWorld) -> 
     routing = a_routing(real.port, attributes=LoadBalancerAttributes(idle_timeout=0.5))
     await real.balancer.configure("shop", routing)
     await admit(real, await real.target(1))
-    real.apps["web-1"].delay = 5.0
+    real.apps["web-1"].gate = asyncio.Event()
     reply = await ask(real.port)
     assert (reply.status, reply.headers["content-length"]) == (504, "132")
 
@@ -634,7 +644,7 @@ async def echoes(streams: Streams) -> bool:
     reader, writer = streams
     with suppress(OSError):
         writer.write(b"hello")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await reader.read(5) == b"hello"
     return False
 

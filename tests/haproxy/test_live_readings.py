@@ -18,7 +18,7 @@ from fairlead.haproxy.ring import Done
 from tests.haproxy.apps import WEBSOCKET_KEY, Load, ask
 from tests.haproxy.builders import GROUP, a_group, a_routing, a_target
 from tests.haproxy.contract import has_taken, measured
-from tests.haproxy.worlds import RealWorld, admit, is_up
+from tests.haproxy.worlds import PATIENCE, RealWorld, admit, is_up
 
 pytestmark = pytest.mark.live
 
@@ -72,7 +72,7 @@ async def watched(real: RealWorld) -> AsyncIterator[list[Reading]]:
 
     watcher = asyncio.create_task(go_on(), name="watcher")
     try:
-        await wait_until(lambda: readings or watcher.done(), 10.0, "a first reading")
+        await wait_until(lambda: readings or watcher.done(), PATIENCE, "a first reading")
         yield readings
     finally:
         watcher.cancel()
@@ -82,7 +82,7 @@ async def watched(real: RealWorld) -> AsyncIterator[list[Reading]]:
 
 
 async def until(real: RealWorld, holds: Callable[[], bool], what: str) -> None:
-    await wait_until(holds, 10.0, what)
+    await wait_until(holds, PATIENCE, what)
 
 
 async def test_over_reloads_under_load_every_request_counts_once(real: RealWorld) -> None:
@@ -102,19 +102,18 @@ async def test_over_reloads_under_load_every_request_counts_once(real: RealWorld
 async def test_what_was_inside_when_a_reload_came_is_counted_when_it_ends(real: RealWorld) -> None:
     await serve(real, 1)
     app = real.apps["web-1"]
-    app.delay = 1.0
+    gate = app.gate = asyncio.Event()
     async with watched(real) as readings:
         asked = [asyncio.create_task(ask(real.port, method)) for method in ("GET", "GET", "POST")]
         await until(real, lambda: app.seen.total() == 3, "the requests inside")
         await real.balancer.configure("shop", routing(real.port, 1))
         reading = await measured(real)
         assert reading.targets[GROUP, "web-1"].outstanding == 3
+        gate.set()
         assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
         await until(real, lambda: sum(all_of(readings[-1]).times.values()) == 3, "the times of all")
     reading = await measured(real, has_taken(3))
     assert (reading.losses, reading.targets[GROUP, "web-1"].outstanding) == (0, 0)
-    # A second, in the buckets of `core.latency`.
-    assert len(reading.targets[GROUP, "web-1"].counts.times) <= 3
 
 
 async def test_killed_it_loses_what_it_had_counted_last_says_so_and_falls_never(real: RealWorld) -> None:
@@ -123,13 +122,14 @@ async def test_killed_it_loses_what_it_had_counted_last_says_so_and_falls_never(
         for number in range(1, 4):
             before, pid = load.outcomes["200"], real.pid
             await real.kill_node()
+            unread = load.outcomes.total() + load.under_way - readings[-1].groups[GROUP].requests
             await real.until(lambda seen, pid=pid: seen.known and seen.nodes[0].pid != pid, "another HAProxy")
             await until(real, lambda before=before: load.outcomes["200"] > before + 10, "some load on each")
             await until(real, lambda number=number: readings[-1].losses == number, "the loss")
     reading = await measured(real, lambda seen: seen.listeners["shop"].active == 0)
     assert reading.losses == 3
     missing = load.outcomes.total() - reading.groups[GROUP].requests
-    assert 0 <= missing <= 3 * 100, "what came between the last reading and the end"
+    assert 0 <= missing <= unread, "what came between the last reading and the end"
     assert reading.groups[GROUP].requests > 20
 
 

@@ -52,7 +52,7 @@ def alive_in(folder: Path) -> set[int]:
 
 async def put_away(world: RealWorld, folder: Path, left: int = 1) -> None:
     """Look until as many write there as should: HAProxies take their time to leave, and wait until we let go."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(alive_in(folder)) > left:
             await world.balancer.observe()
             await world.balancer.tend()
@@ -81,7 +81,7 @@ class Numbered:
     async def some(self, count: int = 150) -> None:
         """Return when so many more were answered."""
         until = len(self.answered) + count
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.answered) < until:
                 await asyncio.sleep(0.01)
 

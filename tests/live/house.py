@@ -7,38 +7,25 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-DEADLINE = 30.0
+from fairlead.api.client import Client
+from fairlead.core.layout import layout_of
+from fairlead.errors import DaemonUnavailable
+
+from ..ports import a_free_port
+
+DEADLINE = 60.0
+"""Seconds until what must happen has happened, on a machine that does other things: no measure of how quick it is."""
 
 FAIRLEAD = "fairlead"
-
-
-def a_free_port() -> int:
-    """A port of 127.0.0.1 outside the kernel's ephemeral range and fairlead's own for instances. Tests that run at the
-    same time get others: what one has found free another may be about to take."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    for port in range(15000 + os.getpid() % 1000 * workers % 2000 + worker, 20000, workers):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            if port not in _given:
-                _given.add(port)
-                return port
-    raise AssertionError("no free port between 15000 and 20000")
-
-
-_given: set[int] = set()
 
 
 class House:
@@ -86,9 +73,16 @@ class House:
         """`run`, while the load goes on."""
         return await asyncio.to_thread(self.run, *words, timeout=timeout, check=check)
 
-    def status(self, *words: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("status", "--json", *words).stdout)
-        return found
+    def status(self, stack: str | None = None) -> dict[str, Any]:
+        """What `fairlead status --json` says. Stories ask many times a second: a daemon that answers is asked without a
+        program for each time, and with one, which starts or awaits a daemon, when none does."""
+        user = self.owner[0] if self.owner else os.getuid()
+        try:
+            return Client(layout_of(os.path.realpath(self.home), user).api_socket).status(stack)
+        except DaemonUnavailable:
+            words = [stack] if stack else []
+            found: dict[str, Any] = json.loads(self.run("status", "--json", *words).stdout)
+            return found
 
     def instances(self, stack: str) -> list[dict[str, Any]]:
         """Of the stack's first service, but for their figures, which are others every second; [] when it is not up."""
@@ -99,7 +93,8 @@ class House:
         return []
 
     def healthy(self, stack: str) -> list[dict[str, Any]]:
-        return [one for one in self.instances(stack) if one["health"] == "healthy"]
+        """One that was just killed is healthy until the load balancer has noticed."""
+        return [one for one in self.instances(stack) if one["health"] == "healthy" and (one["pid"] or not one["runs"])]
 
     async def until(self, what: str, question: Callable[[], Any], timeout: float = DEADLINE) -> Any:
         """Ask until the answer is true; AssertionError says what was awaited, how long, and what was last seen."""
@@ -173,6 +168,16 @@ class House:
                 found[int(entry.name)] = words.strip()
         return found
 
+    def kill_all(self) -> None:
+        """As a power cut does. The keeper first, or it would start the daemon again; and whoever was just starting."""
+        deadline = time.monotonic() + DEADLINE
+        while there := self.processes():
+            assert time.monotonic() < deadline, f"still there: {there}"
+            for pid in sorted(there, key=lambda pid: "fairlead-keeper" not in there[pid]):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+
     def daemon_pid(self) -> int | None:
         daemon = self.status()["daemon"]
         return int(daemon["pid"]) if daemon else None
@@ -186,7 +191,8 @@ class House:
         done = self.run("down", "--all", check=False)
         left = self.processes()
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
         assert done.returncode == 0, done.stderr
         assert not left, f"`fairlead down --all` left {left}"

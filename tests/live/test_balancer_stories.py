@@ -159,7 +159,9 @@ async def test_of_a_thousand_websockets_only_those_of_a_target_that_leaves_are_c
             sockets += (more := await open_many(port, 20))
             assert set(await by_instance(more)) == {"web-2", "web-3"}, "a new one went to the drained target"
             await closed_after_the_delay(there, "web-1", began, "web-2", "web-3")
-            assert health_of(house, "sockets", "web-1") == "unused", "it stays, out of the load balancer"
+            await house.until(
+                "it to stay, out of the load balancer", lambda: health_of(house, "sockets", "web-1") == "unused"
+            )
 
             began, scaling = time.monotonic(), asyncio.create_task(house.do("scale", "web", "1", "--stack", "sockets"))
             await house.until("one to leave", lambda: len(house.healthy("sockets")) == 1)
@@ -316,10 +318,10 @@ async def test_a_certificate_that_changes_under_load_is_shown_and_loses_nothing(
         await settle(kept)
         for _ in range(3):
             serial = certificate_into(folder, house, authority)
-            await house.until("it to be shown", lambda serial=serial: serial_shown(port, tls) == serial, 10)
+            await house.until("it to be shown", lambda serial=serial: serial_shown(port, tls) == serial)
         # One that does not fit its key is not taken over; the one before it goes on.
         (folder / "web.key").write_bytes(authority.issue_cert("localhost").private_key_pem.bytes())
-        told = await house.until("the misfit to be told", lambda: problems_shown(house, "secure"), 10)
+        told = await house.until("the misfit to be told", lambda: problems_shown(house, "secure"))
         assert "web.key" in told[0] or "web.pem" in told[0], told
         await settle(kept, 1.0)
         assert serial_shown(port, tls) == serial
@@ -347,7 +349,7 @@ async def test_an_instance_that_a_deployment_brought_ramps_and_then_has_its_whol
         house.edit(folder, "import os", "import os  # again", "app.py")
         await house.do("up", str(folder))
         deployed = askers.now
-        await askers.settle(6.5)
+        await askers.settle(6.5)  # more than the ramp and two seconds
         ended = askers.now
     assert not askers.lost(), f"{askers.lost()[:5]}\n{house.evidence()}"
     first = next(one for one in askers.asked if one.text == "web-5").at
@@ -544,7 +546,7 @@ async def test_one_instance_is_reached_alone_whatever_its_health_and_only_with_t
             assert (await asks(port, "/health", ("X-Fairlead-Open", token))).status == 500
         nothing_lost(load, house)
         await house.do("instance", "close", "web-1", "--stack", "alone")
-        await house.until("nobody to listen there", lambda: not listens(port), 5)
+        await house.until("nobody to listen there", lambda: not listens(port))
     finally:
         (folder / "sick.web-1").unlink()
     house.run("down", "alone")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sqlite3
 import time
@@ -119,7 +118,7 @@ async def test_a_listener_added_changed_and_removed_twenty_times_loses_nothing(p
                 await house.do("up", str(folder))
         await settle(load)
     nothing_lost(load, house)
-    await house.until("the old HAProxys to go", lambda: _haproxies(house) == 1, 60)
+    await house.until("the old HAProxys to go", lambda: _haproxies(house) == 1)
     house.run("down", "doors")
 
 
@@ -262,7 +261,7 @@ def _interrupted(house: House, folder: Path, moment: float) -> int:
     )
     time.sleep(moment)
     process.send_signal(signal.SIGINT)
-    return process.wait(30)
+    return process.wait(60)
 
 
 def _haproxies(house: House) -> int:
@@ -281,12 +280,7 @@ def _healthy_services(house: House, stack: str) -> dict[str, int]:
 
 def _reboot(house: House) -> None:
     """Every process is gone at once, and what is recorded is of another boot."""
-    for pid in house.processes():
-        os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while house.processes():
-        assert time.monotonic() < deadline, house.processes()
-        time.sleep(0.02)
+    house.kill_all()
     with sqlite3.connect(house.home / "fairlead.db") as db:
         for table in ("instances", "runs", "stacks"):
             for rowid, record in db.execute(f"SELECT rowid, record FROM {table}").fetchall():
@@ -304,7 +298,7 @@ async def _asks(port: int, host: str, path: str = "/") -> bytes:
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
     except (OSError, TimeoutError):
         return b""

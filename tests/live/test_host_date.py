@@ -33,8 +33,9 @@ def test_host_date_shares_a_hundred_requests_evenly_through_its_one_way_in(house
     hosts = Counter(body_of(house, "/host") for _ in range(100))
     assert hosts == dict.fromkeys(ids, 50)
 
+    before = datetime.now(UTC) - timedelta(seconds=1)  # it tells whole seconds
     told = datetime.strptime(body_of(house, "/date"), "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-    assert abs(datetime.now(UTC) - told) < timedelta(seconds=5)
+    assert before < told <= datetime.now(UTC)
 
     for one in instances:
         only_the_balancer_reaches(one, house)
@@ -45,7 +46,7 @@ def test_host_date_shares_a_hundred_requests_evenly_through_its_one_way_in(house
 
     house.run("down", "host-date")
     assert house.instances("host-date") == []
-    assert not [words for words in house.processes().values() if "runner" in words]
+    assert not {one["pid"] for one in instances} & set(house.processes())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(port)), timeout=2)
 
@@ -62,7 +63,7 @@ def a_copy_of_the_example(house: House) -> Path:
 
 def body_of(house: House, path: str) -> str:
     """The answer's text, on a connection of its own; AssertionError when it is no 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", house.port("host-date"), timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", house.port("host-date"), timeout=30)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -35,7 +35,7 @@ async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         for number in range(3 if scope["path"] == "/events" else 0):
             await send({"type": "http.response.body", "body": b"data: %d\\n\\n" % number, "more_body": True})
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
         await send({"type": "http.response.body", "body": b""})
 """
 
@@ -85,7 +85,7 @@ Server(sys.argv[1], Answer).serve_forever()
 
 def ask(house: House, stack: str, path: str = "/") -> socket.socket:
     """A connection on which `GET path` was sent; it reads as the answer comes."""
-    connection = socket.create_connection(("127.0.0.1", house.port(stack)), timeout=5)
+    connection = socket.create_connection(("127.0.0.1", house.port(stack)), timeout=30)
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     return connection
 
@@ -104,7 +104,7 @@ async def test_server_sent_events_come_as_they_are_sent_and_a_websocket_stays_op
             arrived += [time.monotonic() - began] * part.count(b"data: ")
     assert len(arrived) == 3
     assert arrived[2] - arrived[0] > 0.4, "each comes when it is sent, not all at the end"
-    with socket.create_connection(("127.0.0.1", house.port("asgi")), timeout=5) as talk:
+    with socket.create_connection(("127.0.0.1", house.port("asgi")), timeout=30) as talk:
         key = base64.b64encode(os.urandom(16)).decode()
         upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}"
         talk.sendall(f"GET / HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n\r\n".encode())
@@ -155,9 +155,8 @@ async def test_a_home_of_its_own_a_source_it_cannot_write_and_never_root(house: 
 async def test_a_flood_of_hostile_output_harms_neither_the_service_nor_the_terminal(house: House) -> None:
     folder = house.a_stack("flood", app=TALKS_TOO_MUCH, command=PYTHON, instances=1)
     await house.do("up", str(folder))
-    began = time.monotonic()
     printed = house.run("logs", "--stack", "flood").stdout
-    assert time.monotonic() - began < 2.0
+    assert len(printed) < 1_000_000, "twenty megabytes are not shown to whoever wants the last lines"
     assert "the last line \\x1b[2J" in printed
     first = house.run("logs", "--stack", "flood", "--lines", "100000").stdout
     for sign in ("\x1b", "\x07", "\x9b", "\u202e"):
@@ -237,7 +236,10 @@ async def test_one_that_can_be_reached_past_the_load_balancer_is_served_and_told
     app = apps.SERVER + '\nServer(("0.0.0.0", int(os.environ["PORT"])), Answer).serve_forever()\n'
     folder = house.a_stack("open", app=app, command=PYTHON, instances=1)
     await house.do("up", str(folder))
-    told = house.run("events", "--stack", "open").stdout
-    assert "web-1: the program listens on 0.0.0.0:" in told
-    assert "past the load balancer" in told
+
+    def told() -> str:
+        said = house.run("events", "--stack", "open").stdout
+        return said if "past the load balancer" in said else ""
+
+    assert "web-1: the program listens on 0.0.0.0:" in await house.until("it is told", told)
     house.run("down", "open")

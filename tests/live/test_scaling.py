@@ -127,7 +127,7 @@ async def test_the_warm_pool_serves_at_once(house: House) -> None:
     decided = at(events(house, "pool", "scaled")[0])
     taken = next(at(one) for one in events(house, "pool", "in_service") if one["instance"] == warm)
     print(f"{warm} was in service {1000 * (taken - decided):.0f} ms after the decision")
-    assert taken - decided < 5, house.evidence()
+    assert taken - decided < 15, house.evidence()
     assert warm in answered
 
 

@@ -22,7 +22,7 @@ from fairlead.drill.load import Load
 from fairlead.drill.report import Result
 
 from .house import House, a_free_port
-from .pace import RATE, settle
+from .pace import RATE, at_risk, settle
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
@@ -33,10 +33,10 @@ from urllib.parse import parse_qs
 die = random.Random(7)
 
 def bimodal():
-    return die.gauss(0.02, 0.002) if die.random() < 0.8 else die.gauss(0.4, 0.02)
+    return die.gauss(0.1, 0.005) if die.random() < 0.8 else die.gauss(0.6, 0.03)
 
 def heavy_tail():
-    return min(2.0, 0.02 * die.paretovariate(1.5))
+    return min(3.0, 0.1 * die.paretovariate(1.5))
 
 async def app(scope, receive, send):
     path, status = scope["path"], 200
@@ -55,8 +55,8 @@ async def app(scope, receive, send):
 """
 """Answers after a time that it draws, or with the status that its path asks for."""
 
-SLACK = 0.02
-"""Seconds that the load generator itself may be late, on a machine that does other things."""
+SLACK = 0.05
+"""Seconds that the load generator may be late to see an answer, on a machine that does other things."""
 
 
 @pytest.fixture
@@ -125,15 +125,13 @@ def percentile(latencies: list[float], percent: float) -> float:
 async def test_percentiles_are_those_of_the_load_generator(house: House, path: str) -> None:
     name = f"draws{path[1:]}"
     since = await a_town(house, name)
-    latencies: list[float] = []
-
-    def remember(result: Result) -> None:
-        assert result.ok, result
-        latencies.append(result.latency)
-
-    load = Load(house.url(name, path), rate=100, connections="keep_alive", on_result=remember, limit=600)
+    results: list[Result] = []
+    load = Load(house.url(name, path), rate=100, connections="keep_alive", on_result=results.append, limit=600)
     async with load:
         await load.finished()
+    assert load.report().lost == 0, load.report()
+    # From the moment that each left: a generator that is late says nothing of the service.
+    latencies = [result.latency - load._lags[result.number] for result in results]
     found = await counted(house, since, 600, "--stack", name)
     [service] = [one for one in found["series"] if one["service"] == "web" and not (one["zone"] or one["target"])]
     told = service["summary"]
@@ -164,7 +162,9 @@ async def test_every_request_is_counted_once_and_under_the_code_that_it_got(hous
     whole = metrics(house, "--since", since, "--stack", "counts")
     assert total(series(whole, "HTTPCode_ELB_5XX_Count", service=None)) == 0
     assert total(series(whole, "RequestCount", service=None)) == pytest.approx(100)
-    lines = access(house, "counts", "--since", since)
+    lines = await house.until(
+        "the lines of all", lambda: len(found := access(house, "counts", "--since", since)) >= 100 and found
+    )
     assert Counter(line["elb_status_code"] for line in lines) == {200: 60, 404: 30, 500: 10}
     assert len(access(house, "counts", "--since", since, "--status", "5xx")) == 10
     assert len(access(house, "counts", "--since", since, "--path", "/miss*")) == 30
@@ -199,8 +199,11 @@ async def test_a_reload_and_a_deployment_make_no_spike_and_no_hole(house: House)
     assert found["incomplete"] == []
     known = [at for at, value in enumerate(values) if value is not None]
     assert known == list(range(known[0], known[-1] + 1)), "a second in between is not known"
-    # The generator makes up for what a busy machine kept it from sending: twice its rate is no spike of ours.
-    assert max(value for value in values if value is not None) <= 2 * RATE
+    # What was counted twice, or before, would be a spike of all that there had been. The generator makes up for what a
+    # busy machine kept it from sending: that is none of ours.
+    assert min(value for value in values if value is not None) >= 0
+    assert max(value for value in values if value is not None) < report.sent / 2
+    await house.until("the lines of all", lambda: len(access(house, "reloads", "--since", since)) >= report.sent)
     lines = access(house, "reloads", "--since", since)
     assert len(lines) == report.sent
     assert len({line["trace_id"] for line in lines}) == report.sent
@@ -212,12 +215,17 @@ async def test_a_haproxy_that_is_killed_leaves_a_mark_and_a_daemon_a_hole(house:
     load = Load(house.url("deaths"), rate=RATE, connections="new")
     async with load:
         await settle(load, 2)
+        balancer = await asyncio.to_thread(house.balancer_pid) or 0
         killed_at = time.time()
-        os.kill(house.balancer_pid() or 0, signal.SIGKILL)
+        os.kill(balancer, signal.SIGKILL)
+        inside = at_risk(load)
         await house.until("a mark", lambda: metrics(house, "--since", since, "--stack", "deaths")["incomplete"])
+        marked_by = time.time()
         before = house.daemon_pid() or 0
+        away = [time.time()]
         os.kill(before, signal.SIGKILL)
         await house.until("another daemon", lambda: house.daemon_pid() not in (None, before))
+        away.append(time.time())
         await settle(load, 3)
     sent = load.report().sent
     found = await house.until(
@@ -230,17 +238,20 @@ async def test_a_haproxy_that_is_killed_leaves_a_mark_and_a_daemon_a_hole(house:
     )
     marked = [datetime.fromisoformat(at).timestamp() for at in found["incomplete"]]
     assert marked, "nothing is marked"
-    assert all(abs(at - killed_at) < 4 for at in marked)
+    assert all(killed_at - 2 < at <= marked_by for at in marked), (killed_at, marked_by, marked)
     values = series(found, "RequestCount")
     holes = [at for at, value in enumerate(values) if value is None]
     assert holes, "the daemon's death left no hole"
     assert holes == list(range(holes[0], holes[-1] + 1)), "one hole"
-    assert max(value for value in values if value is not None) <= 2 * RATE
-    # Lost are the seconds in which nobody counted, and no others.
-    assert 0.5 * sent < total(values) <= sent
     # The log has what the daemon did not see; only what was inside HAProxy when it was killed may be missing.
+    least = sent - max(0.02 * sent, inside)
+    await house.until("the lines of all", lambda: len(access(house, "deaths", "--since", since)) >= least)
     lines = access(house, "deaths", "--since", since)
-    assert 0.98 * sent <= len(lines) <= sent
+    assert len(lines) <= sent
+    # Lost are the seconds in which nobody counted, with those in which it began and ended, and no others.
+    ended = [datetime.fromisoformat(line["time"]).timestamp() for line in lines]
+    uncounted = [at for at in ended if away[0] - 2 <= at <= away[1] + 2 or killed_at - 2 <= at <= marked_by]
+    assert len(lines) - len(uncounted) <= total(values) <= sent
     await house.do("down", "deaths")
 
 
@@ -257,10 +268,10 @@ async def test_status_and_explain_say_how_it_does(house: House) -> None:
         service = await house.until("the figures", busy)
         did = service["figures"]
         assert did["error_rate"] == 0
-        assert 0.3 < did["p95"] < 1.0
+        assert 0.4 < did["p95"] < 5.0
         assert did["memory"] > 0
         each = [one["figures"] for one in service["instances"]]
-        assert all(15 < one["requests_per_second"] < 35 for one in each), each
+        assert all(0.3 < one["requests_per_second"] / did["requests_per_second"] < 0.7 for one in each), each
         told = (await house.do("explain", "web", "--stack", "figures")).stdout
         assert "requests/s" in told
         shown = (await house.do("status", "figures")).stdout

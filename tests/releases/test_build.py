@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,14 +203,13 @@ async def test_nothing_changed_gives_the_known_release_and_writes_nothing(layout
     assert {path: path.stat().st_mtime_ns for path in Path(layout.home).rglob("*")} == before
 
 
-async def test_nothing_changed_is_quick_and_runs_no_uv(shared_layout: Layout, app: Service) -> None:
+async def test_where_nothing_changed_nothing_is_done(shared_layout: Layout, app: Service) -> None:
     need_packages()
     first = await build(shared_layout, app, number=4)
     builder = a_builder(shared_layout, env={"PATH": os.environ["PATH"]})
-    told, started = Told(), time.monotonic()
+    told = Told()
     assert await builder.build(a_stack(app), app, (first,), 5, told) is first
-    assert time.monotonic() - started < 0.25
-    assert told == []
+    assert told == [], "nothing is copied, and no program is run"
 
 
 async def test_every_change_of_what_runs_is_a_new_release(layout: Layout, source: Path) -> None:
@@ -239,6 +237,17 @@ async def test_an_edit_of_the_stacks_own_file_alone_is_no_new_release(layout: La
     a_tree(source, {"fairlead.yaml": "name: demo  # edited"})
     assert await a_builder(layout).build(stack, service, (first,), 2, Told()) is first
     assert under(first.source) == ["run.sh"]
+
+
+async def test_the_dotenv_beside_the_stacks_file_is_no_part_of_a_release(layout: Layout, source: Path) -> None:
+    a_tree(source, {"run.sh": "echo", "fairlead.yaml": "", ".env": "TOKEN=s3cr3t", "sub/.env": "the app's own"})
+    service = a_command(source, "sh", "run.sh")
+    stack = replace(a_stack(service), path=str(source / "fairlead.yaml"))
+    first = await a_builder(layout).build(stack, service, (), 1, Told())
+    assert under(first.source) == ["run.sh", "sub"]
+    assert under(f"{first.source}/sub") == [".env"]
+    a_tree(source, {".env": "TOKEN=another"})
+    assert await a_builder(layout).build(stack, service, (first,), 2, Told()) is first
 
 
 async def test_the_balancers_certificates_and_keys_are_no_part_of_a_release(layout: Layout, source: Path) -> None:
@@ -545,7 +554,7 @@ async def test_a_cancelled_build_leaves_nothing(layout: Layout, source: Path) ->
             began.set()
 
     task = asyncio.create_task(a_builder(layout).build(a_stack(service), service, (), 1, told))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

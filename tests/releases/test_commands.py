@@ -258,7 +258,7 @@ async def test_cancelled_it_leaves_neither_process_nor_file(layout: Layout, sour
             began.set()
 
     task = asyncio.create_task(a_builder(layout).build(a_stack(service), service, (), 1, told))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await began.wait()
     assert stray(layout.home)
     task.cancel()
@@ -298,7 +298,7 @@ async def test_a_build_that_a_crash_ended_is_not_taken_for_a_release(layout: Lay
     assert under(f"{folder}/0001/source") == ["half", "x"]
     await a_builder(layout).sweep(keep=())
     assert under(folder) == ["build.log"]
-    await wait_until(lambda: not stray(layout.home), 10, "the command ends with the daemon")
+    await wait_until(lambda: not stray(layout.home), 60.0, "the command ends with the daemon")
     release = await build(layout, a_service(source, a_shell("touch whole")))
     assert under(release.source) == ["whole", "x"]
 

@@ -99,7 +99,7 @@ async def test_a_copy_that_is_cancelled_leaves_nothing(layout: Layout, source: P
     service = a_command(source, "sh")
     told = Meanwhile("copying", began.set)
     task = asyncio.create_task(a_builder(layout).build(a_stack(service), service, (), 1, told))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await began.wait()
     # The copy is under way in a thread, which nothing can stop but its own end.
     await asyncio.sleep(0)
@@ -194,7 +194,7 @@ async def test_a_sweep_does_nothing_while_any_stack_builds(layout: Layout, sourc
     slow = a_command(source, "sh", build=(("sh", "-c", "echo on; sleep 60"),))
     told = Meanwhile("sh -c | on", began.set)
     task = asyncio.create_task(builder.build(a_stack(slow), slow, (release,), 2, told))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await began.wait()
     await builder.sweep(keep=())
     builder.prune("demo", "web", keep=())
