@@ -94,7 +94,7 @@ def test_another_is_refused_and_not_repeated_for_it_may_be_a_value(name: str) ->
     assert not name or name not in str(caught.value.to_json())
 
 
-@pytest.mark.parametrize("name", ["PORT", "SOCKET", "FAIRLEAD_HOME"])
-def test_fairleads_own_variables_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["PORT", "SOCKET", "FAIRLEAD_HOME", "UID", "_"])
+def test_variables_of_fairlead_and_of_shells_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} cannot be a secret"):
         check_name(name)

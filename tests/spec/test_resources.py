@@ -401,6 +401,19 @@ ONLY = (
             a_service("secrets: [A, KEY]\nenvironment: {KEY: x}"),
             "5:18: services.web.secrets.1: KEY is a variable of `environment` too, and only one of them can hold; keep one of the two",
         ),
+        (
+            a_service("secrets: [A, UID]"),
+            "5:18: services.web.secrets.1: UID cannot be kept secret: shells have a variable of that name; rename it",
+        ),
+        (
+            a_service("environment: {ENV: '${secrets.KEY}'}"),
+            "5:24: services.web.environment.ENV: ${secrets.KEY} cannot be kept secret in ENV, which shells have too; rename the variable",
+        ),
+        (
+            a_service("environment: {IFS: '${databases.d.password}'}") + "databases: {d: {engine: postgres}}",
+            "5:24: services.web.environment.IFS: ${databases.d.password} cannot be kept secret in IFS, which shells have too; "
+            "rename the variable",
+        ),
         (a_service("secrets: [A, A]"), "5:18: services.web.secrets.1: A stands there twice; name each once"),
         (a_service("secrets: [PORT]"), "5:15: services.web.secrets.0: is set by fairlead, so PORT cannot be given another value; remove it"),
         (

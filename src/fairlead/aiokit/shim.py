@@ -24,6 +24,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from fairlead.core.secrets import SHELLS_OWN
+
 _SHIM = r"""
 d=$1; n=$2; m=$3; o=$4; shift 4; cd /; umask "$m"
 { ulimit -S -n "$n"; echo "$o" >/proc/self/oom_score_adj; } 2>/dev/null
@@ -56,12 +58,6 @@ _CLEAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """What the shim finds `ln`, `mv` and `rm` with: never the program's own PATH."""
 
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
-_SHELLS_OWN = frozenset(
-    ("_", "BASHOPTS", "BASH_ENV", "ENV", "EUID", "IFS", "LINENO", "OLDPWD", "OPTARG", "OPTERR", "OPTIND", "PPID", "PS1",
-     "PS2", "PS4", "PWD", "SHELLOPTS", "SHLVL", "UID")
-)  # fmt: skip
-"""Names that a shell gives values of its own, or refuses to set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +125,7 @@ def _shim_environment(folder: str, marker: str, program: Program) -> dict[str, s
     for name in wanted:
         if not name or "=" in name or "\0" in name:
             raise ValueError(f"{name!r} cannot be the name of an environment variable")
-    even = [name for name in wanted if _SHELL_NAME.match(name) and name not in _SHELLS_OWN]
+    even = [name for name in wanted if _SHELL_NAME.match(name) and name not in SHELLS_OWN]
     odd = [name for name in wanted if name not in even]
     return {
         "PATH": _CLEAN_PATH,

@@ -15,6 +15,13 @@ LONGEST = 64 * 1024
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
 
+SHELLS_OWN = frozenset(
+    ("_", "BASHOPTS", "BASH_ENV", "ENV", "EUID", "IFS", "LINENO", "OLDPWD", "OPTARG", "OPTERR", "OPTIND", "PPID", "PS1",
+     "PS2", "PS4", "PWD", "SHELLOPTS", "SHLVL", "UID")
+)  # fmt: skip
+"""Names that a shell gives values of its own, or refuses to set. A program that wants such a variable is started by
+`env NAME=VALUE`, which everybody can read for a moment: no place for a secret."""
+
 _MARKS = "\ufeff"
 _INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
 _AROUND = re.compile(f"[\\s{_MARKS}{_INVISIBLE}]*")
@@ -41,6 +48,8 @@ def check_name(name: str) -> None:
         )
     if name.startswith("FAIRLEAD_") or name in ("PORT", "SOCKET"):
         raise UsageError(f"{name} cannot be a secret", "fairlead sets that variable itself", "Choose another name.")
+    if name in SHELLS_OWN:
+        raise UsageError(f"{name} cannot be a secret", "shells have a variable of that name", "Choose another name.")
 
 
 def trimmed(text: str) -> tuple[str, tuple[str, ...]]:

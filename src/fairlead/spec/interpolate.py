@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from fairlead.core.interpolation import ENVIRONMENT, INSTANCE, REFERENCE, VARIABLE
 from fairlead.core.resources.model import ATTRIBUTES, ATTRIBUTES_OF, SECRET_ATTRIBUTES, SECTIONS
-from fairlead.core.secrets import check_name
+from fairlead.core.secrets import SHELLS_OWN, check_name
 from fairlead.errors import UsageError
 from fairlead.spec.document import Entry, Mapping, Node, Path, Scalar, Sequence, dotted
 from fairlead.spec.problems import Problem, listed, nearest, printable
@@ -190,6 +190,12 @@ class _Replacement:
             self._refer(section, id, attribute, text)
 
     def _refer(self, kind: str, id: str, attribute: str, text: str) -> None:
+        variable = self.path[3] if self.path[2:3] == ("environment",) else None
+        if variable in SHELLS_OWN and (kind == "secrets" or attribute in SECRET_ATTRIBUTES):
+            # It would be handed over by `env`, in sight of `ps`.
+            reason = f"{text[:80]} cannot be kept secret in {variable}, which shells have too"
+            self._problem(reason, "rename the variable")
+            return
         self.kept.append(text)
         self.done.references.append(Reference(self.path, self.node, kind, id, attribute, text[:80]))
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from fairlead.core.secrets import SHELLS_OWN
 from fairlead.spec.schema.base import Conflict, Part
 from fairlead.spec.schema.kinds import Holding, Kind, fail
 from fairlead.spec.schema.measures import OF_REQUESTS
@@ -267,6 +268,9 @@ class Service(Part):
         for number, name in enumerate(self.secrets):
             if name in self.secrets[:number]:
                 yield Conflict((f"secrets.{number}",), f"{name} stands there twice", "name each once")
+            elif name in SHELLS_OWN:
+                reason = f"{name} cannot be kept secret: shells have a variable of that name"
+                yield Conflict((f"secrets.{number}",), reason, "rename it")
             elif name in self.environment:
                 reason = f"{name} is a variable of `environment` too, and only one of them can hold"
                 yield Conflict((f"secrets.{number}", f"environment.{name}"), reason, "keep one of the two")
