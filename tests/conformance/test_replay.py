@@ -86,7 +86,9 @@ def difference(asked: Asked) -> str:
     return bodiless if asked.version == "HTTP/1.0" and asked.body and asked.method in ("GET", "HEAD", "DELETE") else ""
 
 
-@pytest.mark.xfail(strict=True, reason="HAProxy 2.8.25 holds back what does not fit into the buffer of the hint")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="HAProxy 2.8.25 holds back what does not fit into the buffer of the hint"
+)
 async def test_a_long_answer_right_behind_a_hint_comes_whole() -> None:
     """Both in one write: the client has the first 15 kB, and the rest only if the target sends more."""
     port, body = free_port(), b"x" * 30_000
@@ -94,8 +96,8 @@ async def test_a_long_answer_right_behind_a_hint_comes_whole() -> None:
 
     class Hasty(App):
         async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(said)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" if b"ELB-HealthChecker" in head else said)
             await writer.drain()
             return True
 

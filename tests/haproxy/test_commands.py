@@ -176,6 +176,12 @@ def test_what_is_kept_of_the_states_does_not_recall_who_was_disabled() -> None:
     assert admin == ["0", "1", "8", "0"]
 
 
+def test_what_is_left_of_a_ramp_begins_with_the_next_process() -> None:
+    ramps = STATE.replace("web-1 127.0.0.1 2 0 1 1 1 15", "web-1 127.0.0.1 1 0 1 1 17 15")
+    kept = [line.split(" ") for line in state_to_keep(ramps).splitlines()[2:]]
+    assert [fields[9] for fields in kept] == ["0", "1", "0", "0"], "how long each has been as it is, in seconds"
+
+
 SESSIONS = """\
 0x34036600: proto=tcpv4 src=127.0.0.1:44320 fe=f be=s.web srv=web-1 ts=00 epoch=0 age=0s calls=4 rate=1 cpu=0 lat=0
 0x34036b90: proto=tcpv4 src=127.0.0.1:44328 fe=f be=s.web.w srv=web-2 ts=00 epoch=0 age=0s calls=4 rate=1 cpu=0 lat=0

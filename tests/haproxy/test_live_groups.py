@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,23 +177,44 @@ async def test_a_new_targets_share_grows_beside_a_full_one_and_the_first_get_all
     assert await who(real, 40) == {"web-1": 20, "web-3": 20}, "exact again"
 
 
-async def test_a_reload_and_a_new_daemon_in_the_middle_of_a_ramp_do_not_make_it_longer(real: RealWorld) -> None:
+def told_ramp(real: RealWorld, target: str) -> float:
+    """Seconds in which the share of that target is to grow, as the present HAProxy was told."""
+    newest = max(Path(real.folder).glob("haproxy.*.cfg"), key=lambda file: int(file.suffixes[0][1:]))
+    (said,) = set(re.findall(rf"server {target} .* slowstart (\d+)ms", newest.read_text()))
+    return int(said) / 1000
+
+
+async def test_a_reload_in_the_second_half_of_a_ramp_leaves_the_rest_of_it(real: RealWorld) -> None:
     group = a_group(slow_start=6.0)
-    routing = a_routing(real.port, groups=(group,), attributes=LONG)
+    await serve(real, 1, slow_start=6.0)
+    await admit(real, await real.target(2))
+    await real.until(lambda _: real.balancer._wanted.members[GROUP, "web-2"].ramped > 0.6, "most of the ramp")
+    anew = asyncio.get_running_loop().time()
+    await real.balancer.configure("shop", a_routing(real.port, groups=(group,), attributes=LONG))
+    share = await share_of(real, "web-2")
+    left = told_ramp(real, "web-2")
+    assert 0 < left <= 2.4
+    assert 0 < share <= at_most(asyncio.get_running_loop().time() - anew, left), "not all at once"
+    await real.until(lambda _: not real.balancer._ledger.ramps(), "the ramp's end")
+    assert await who(real, 20) == {"web-1": 10, "web-2": 10}
+
+
+async def test_a_new_daemon_in_the_middle_of_a_ramp_goes_on_from_where_haproxy_is(real: RealWorld) -> None:
+    group = a_group(slow_start=6.0)
     (one,) = await serve(real, 1, slow_start=6.0)
     two = await real.target(2)
-    began = asyncio.get_running_loop().time()
     await admit(real, two)
     await real.until(lambda _: real.balancer._wanted.members[GROUP, "web-2"].ramped > 0.5, "half of the ramp")
     targets = tuple(replace(target, mode="in_service") for target in (one, two))
     await real.restart_daemon(Traffic(routings=(a_routing(real.port, groups=(group,)),), targets=targets))
-    await real.balancer.configure("shop", routing)
     anew = asyncio.get_running_loop().time()
+    await real.balancer.configure("shop", a_routing(real.port, groups=(group,), attributes=LONG))
     share = await share_of(real, "web-2")
-    assert 0 < share <= at_most(asyncio.get_running_loop().time() - began, 6.0), "still on its way, not all at once"
+    left = told_ramp(real, "web-2")
+    # HAProxy tells in sixteenths, of a second or two ago.
+    assert 0 < left < 5.0
+    assert 0 < share <= at_most(asyncio.get_running_loop().time() - anew, left), "not all at once"
     await real.until(lambda _: not real.balancer._ledger.ramps(), "the ramp's end")
-    # Half of it was over then. HAProxy says so within its own steps of a second.
-    assert asyncio.get_running_loop().time() - anew < 5.0
     assert await who(real, 20) == {"web-1": 10, "web-2": 10}
 
 

@@ -50,6 +50,9 @@ _CLOSED = _MAINTAINED | 0x08 | 0x10
 _RECALL = 0x04
 """Another bit: the server was `disabled` in the file that its process was started on."""
 
+_RAMPS = "1"
+"""The srv_op_state of a server in its slow start."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -218,12 +221,16 @@ def parse_servers_state(answer: str) -> dict[tuple[str, str], ServerState]:
 def state_to_keep(answer: str) -> str:
     """The answer to `show servers state` as the next HAProxy is to find it. With the bit that recalls `disabled`, it
     would take a server that is `disabled` again for one that was given back meanwhile, and send it requests before its
-    first check."""
+    first check. A ramp of which more is behind than before it would be taken for one that is over: the configuration
+    has what is left of it, and that begins now."""
     lines = answer.strip().splitlines()
-    column = lines[1].removeprefix("# ").split().index("srv_admin_state")
+    names = lines[1].removeprefix("# ").split()
+    admin, state, since = (names.index(f"srv_{name}") for name in ("admin_state", "op_state", "time_since_last_change"))
     rows = [line.split(" ") for line in lines[2:]]
     for fields in rows:
-        fields[column] = str(int(fields[column]) & ~_RECALL)
+        fields[admin] = str(int(fields[admin]) & ~_RECALL)
+        if fields[state] == _RAMPS:
+            fields[since] = "0"
     return "\n".join([*lines[:2], *(" ".join(fields) for fields in rows)]) + "\n"
 
 
