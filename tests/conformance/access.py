@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from fairlead.core.accesslog import Request, parse
@@ -100,6 +101,15 @@ def line_of(text: str) -> Line:
     return Line(text, found, request)
 
 
+LAG = 0.02
+"""Seconds by which HAProxy's clock, which it reads once for all that it does in a turn, may be behind."""
+
+
+def written_at(line: str) -> float:
+    """Seconds since 1970."""
+    return datetime.fromisoformat(line.split(" ", 2)[1]).timestamp()
+
+
 class Log:
     """The access log of a stack."""
 
@@ -115,7 +125,8 @@ class Log:
 
     def of(self, client: Client, count: int = 1) -> list[Line]:
         """The lines of a connection, which tells itself by both its ports (the kernel gives one of them to connections
-        to several listeners): as soon as they are there, so many and no more."""
+        to several listeners) and by when it was opened (and gives it again): as soon as they are there, so many and no
+        more."""
         host, port = client.socket.getsockname()[:2]
         try:
             listener = f":{client.socket.getpeername()[1]}"
@@ -124,6 +135,7 @@ class Log:
 
         def there() -> list[str]:
             mine = [line for line in self.all() if f" {host}:{port} " in line and listener in line.split('"')[1]]
+            mine = [line for line in mine if written_at(line) > client.opened - LAG]
             return mine if len(mine) >= count else []
 
         found = self._up.rehearsal.until(there, f"{count} lines of {host}:{port}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,12 +51,13 @@ class Closed(Exception):
 
 
 class Client:
-    """One connection. source: the address to come from."""
+    """One connection. source: the address to come from. `opened`: when, as the clock on the wall says."""
 
     def __init__(
         self, port: int, *, host: str = "127.0.0.1", source: str = "", tls: ssl.SSLContext | None = None, sni: str = ""
     ) -> None:
         here = (source, 0) if source else None
+        self.opened = time.time()
         self._socket = socket.create_connection((host, port), PATIENCE, source_address=here)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:

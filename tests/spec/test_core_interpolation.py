@@ -20,6 +20,7 @@ from fairlead.core.interpolation import (
     interpolate_url,
     references,
 )
+from fairlead.core.secrets import SHELLS_OWN
 from fairlead.errors import NotFound
 from tests.spec.builders import a_service, stack_of
 
@@ -67,7 +68,7 @@ def test_the_names_of_the_environment_that_a_text_mentions(text: str, names: tup
 
 NAMES = st.lists(
     st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
-        lambda name: name not in ("PORT", "SOCKET", "y", "n") and not name.startswith("FAIRLEAD_")
+        lambda name: name not in {"PORT", "SOCKET", "y", "n", *SHELLS_OWN} and not name.startswith("FAIRLEAD_")
     ),
     unique=True,
     max_size=4,

@@ -414,6 +414,11 @@ ONLY = (
             "5:24: services.web.environment.IFS: ${databases.d.password} cannot be kept secret in IFS, which shells have too; "
             "rename the variable",
         ),
+        (
+            a_service("environment: '${secrets.KEY}'"),
+            '5:18: services.web.environment: must hold keys, not what "${secrets.KEY}" gives; write `{key: value}`, or keys on lines of '
+            "their own",
+        ),
         (a_service("secrets: [A, A]"), "5:18: services.web.secrets.1: A stands there twice; name each once"),
         (a_service("secrets: [PORT]"), "5:15: services.web.secrets.0: is set by fairlead, so PORT cannot be given another value; remove it"),
         (

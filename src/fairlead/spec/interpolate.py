@@ -190,8 +190,8 @@ class _Replacement:
             self._refer(section, id, attribute, text)
 
     def _refer(self, kind: str, id: str, attribute: str, text: str) -> None:
-        variable = self.path[3] if self.path[2:3] == ("environment",) else None
-        if variable in SHELLS_OWN and (kind == "secrets" or attribute in SECRET_ATTRIBUTES):
+        *_, where, variable = ("", "", *self.path)
+        if where == "environment" and variable in SHELLS_OWN and (kind == "secrets" or attribute in SECRET_ATTRIBUTES):
             # It would be handed over by `env`, in sight of `ps`.
             reason = f"{text[:80]} cannot be kept secret in {variable}, which shells have too"
             self._problem(reason, "rename the variable")
