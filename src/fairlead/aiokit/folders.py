@@ -1,7 +1,7 @@
 """Folders of a home that several users share: made, looked through, and trusted only when nobody else can write them.
 
-The law: a folder that is there keeps its mode, and no link is taken for a folder. Called by whoever keeps folders of
-what it launches. Raises OSError, and EngineError where a folder cannot be trusted.
+The law: a folder that is there keeps its mode, once it has one, and no link is taken for a folder. Called by whoever
+keeps folders of what it launches. Raises OSError, and EngineError where a folder cannot be trusted.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from contextlib import suppress
 
 from fairlead.errors import EngineError
 
+MADE = 0o700
+"""The mode with which a folder begins: no umask takes anything off it."""
+
 
 def make_folder(path: str, mode: int) -> None:
-    """A folder of that mode, whatever the umask; one that is there is left as it is."""
+    """A folder of that mode, whatever the umask; one that is there is left as it is, unless it is as it was made: then
+    whoever made it was killed before it could say the mode."""
     with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
+        os.mkdir(path, MADE)
+    found = os.lstat(path)
+    if stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == MADE != mode and found.st_uid == os.geteuid():
         os.chmod(path, mode)
 
 
